@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Command, Output};
 
+use coreloop_test_support::deadline::wait_until;
 use coreloop_test_support::process::master::{App, Master, await_end, worker_at};
 use coreloop_test_support::program::{PATIENCE, connect, exchange, program};
 use rustix::process::Signal;
@@ -171,6 +172,51 @@ fn a_master_with_too_few_descriptors_serves_fully_or_ends() {
         }
     }
     assert!(served > 0);
+}
+
+/// The connection was closed without a line, so that a client could not see that its request
+/// had failed.
+#[test]
+fn requests_that_wait_are_answered_when_the_master_ends() {
+    for request in ["reload", "scale 3", "upgrade"] {
+        let app = App::new();
+        let late = app.folder.path("late");
+        fs::write(&late, "").unwrap();
+        let late_argument = format!("--late={}", late.display());
+        let mut master =
+            Master::start(app.command(&["--workers=2", "--drain=60000", &late_argument]));
+        let address = master.address();
+        master.ready(2);
+        fs::remove_file(&late).unwrap();
+        // It keeps a worker until the second signal.
+        let mut connected = connect(address);
+        exchange(&mut connected, b"1");
+        if request.starts_with("scale") {
+            app.ask("scale 1").unwrap();
+        }
+
+        let mut waiting = UnixStream::connect(app.control()).unwrap();
+        waiting.set_read_timeout(Some(PATIENCE)).unwrap();
+        app.install_script("echo the successor starts; exec sleep 600");
+        writeln!(waiting, "{request}").unwrap();
+        match request {
+            "reload" => master.ready(1),
+            "upgrade" => drop(master.line("the successor starts")),
+            _ => wait_until(|| app.ask("status").unwrap().contains("worker 1 ")),
+        }
+        let mut idle = UnixStream::connect(app.control()).unwrap();
+        idle.set_read_timeout(Some(PATIENCE)).unwrap();
+        master.signal(Signal::TERM);
+        master.line("stopping");
+        master.signal(Signal::TERM);
+
+        for stream in [&mut waiting, &mut idle] {
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            assert_eq!(answer, "error: the master is ending\n", "{request}");
+        }
+        master.end();
+    }
 }
 
 /// Returns the next line that has one of the words.

@@ -12,30 +12,39 @@
 //!    error.
 //! 4. No client blocks another client or the master: each has its own task, and limits on
 //!    how much it may send and on how long it may be silent or not read.
+//! 5. Clients without a request in progress keep no other client out: the one that has been
+//!    in this state for the longest time is disconnected to make room.
+//! 6. Each request that was sent is answered, also when the master ends: at the end, the
+//!    master drops the requests, and waits a bounded time for the answers to be written.
 
 mod client;
+mod clients;
 mod command;
 #[cfg(test)]
 mod tests;
 
 use std::fs::{self, DirBuilder, Permissions};
+use std::future::poll_fn;
 use std::io::{self, ErrorKind};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net;
 use std::path::{Path, PathBuf, absolute};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use coreloop_net::{UnixListener, UnixStream};
-use coreloop_runtime::task::JoinSet;
 use coreloop_runtime::time::timeout;
 use coreloop_sync::{CancellationToken, mpsc, oneshot};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 pub use client::Control;
+use clients::{Client, Clients};
 use command::{Command, HELP};
 
 use super::request::{Count, Request};
 use crate::name_lock::NameLock;
+use crate::sys;
 
 /// How long a client may send nothing, or not read its answer.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -43,7 +52,8 @@ const CLIENT_TIMEOUT: Duration = Duration::from_secs(30);
 /// The maximum length of a line, with its end.
 const MAX_LINE: usize = 128;
 
-const MAX_CLIENTS: usize = 32;
+/// How much of what a client has sent at the end of the master is looked at.
+const MAX_CLIENT_QUEUE: usize = 64 * MAX_LINE;
 
 /// A listening control socket with its file. Dropping it removes the file.
 #[derive(Debug)]
@@ -70,21 +80,23 @@ impl ControlSocket {
     /// killed is replaced; an error is returned if a process listens there.
     pub(super) fn bind(path: &Path) -> io::Result<Self> {
         let _lock = NameLock::of(path);
-        if holds_socket(path)? && is_served(path)? {
-            return Err(io::Error::new(
+        let bound = match holds_socket(path).and_then(|there| Ok(there && is_served(path)?)) {
+            Ok(true) => Err(io::Error::new(
                 ErrorKind::AddrInUse,
-                format!("another process serves {}", path.display()),
-            ));
-        }
-        Self::put(path)
+                "another process serves it",
+            )),
+            Ok(false) => Self::put(path),
+            Err(error) => Err(error),
+        };
+        bound.map_err(|error| named(path, &error))
     }
 
     /// Creates the socket of a successor in place of the old master's socket. The old master
     /// keeps its connected clients.
     pub(super) fn take_over(path: &Path) -> io::Result<Self> {
         let _lock = NameLock::of(path);
-        holds_socket(path)?;
-        Self::put(path)
+        let bound = holds_socket(path).and_then(|_| Self::put(path));
+        bound.map_err(|error| named(path, &error))
     }
 
     pub(super) fn file(&self) -> &ControlSocketFile {
@@ -92,32 +104,41 @@ impl ControlSocket {
     }
 
     /// Serves clients until the future is dropped, or the listener fails. Once `replaced` is
-    /// cancelled, serves only the clients that are connected already.
+    /// cancelled, serves only the clients that are connected already. Once `ending` is
+    /// cancelled, answers the requests that are left, and completes.
     pub(super) fn serve(
         self,
         requests: mpsc::Sender<Request>,
         replaced: CancellationToken,
+        ending: CancellationToken,
     ) -> io::Result<impl Future<Output = io::Result<()>>> {
         let listener = UnixListener::from_std(self.listener)?;
         let name = self.name;
         Ok(async move {
-            let mut clients = JoinSet::new();
-            let accepting = accept(listener, requests, &mut clients);
-            let accepted = replaced.run_until_cancelled(accepting).await;
+            let mut clients = Clients::new(requests, ending.clone());
+            let accepted = coreloop_runtime::select! {
+                biased;
+                () = ending.cancelled() => Ok(()),
+                () = replaced.cancelled() => Ok(()),
+                accepted = accept(&listener, &mut clients) => accepted,
+            };
+            // From here on no client can connect, and those that have are in the queue.
             drop(name);
-            while clients.join_next().await.is_some() {}
-            accepted.unwrap_or(Ok(()))
+            accept_queued(&listener, &mut clients).await;
+            drop(listener);
+            clients.finish().await;
+            accepted
         })
     }
 
     fn put(path: &Path) -> io::Result<Self> {
-        let file = path
-            .file_name()
-            .ok_or_else(|| io::Error::new(ErrorKind::InvalidInput, "the path names no file"))?;
-        let mut private = std::ffi::OsString::from(".");
-        private.push(file);
-        private.push(format!(".{:04x}", fastrand::u16(..)));
-        let private = path.with_file_name(private);
+        // The kernel would take a longer path by the detour, and no client could connect.
+        net::SocketAddr::from_pathname(path)?;
+        if path.file_name().is_none() {
+            let what = "the path names no file";
+            return Err(io::Error::new(ErrorKind::InvalidInput, what));
+        }
+        let private = path.with_file_name(format!(".{:04x}", fastrand::u16(..)));
         DirBuilder::new().mode(0o700).create(&private)?;
         let inside = private.join("s");
         let placed = Self::put_by_way_of(&inside, path);
@@ -129,7 +150,7 @@ impl ControlSocket {
     }
 
     fn put_by_way_of(inside: &Path, path: &Path) -> io::Result<Self> {
-        let listener = net::UnixListener::bind(inside)?;
+        let listener = bind_inside(inside)?;
         fs::set_permissions(inside, Permissions::from_mode(0o600))?;
         let metadata = fs::symlink_metadata(inside)?;
         // The program may change its working directory later.
@@ -166,21 +187,45 @@ impl Drop for OwnedFile {
     }
 }
 
-async fn accept(
-    listener: UnixListener,
-    requests: mpsc::Sender<Request>,
-    clients: &mut JoinSet<io::Result<()>>,
-) -> io::Result<()> {
+/// Binds a socket in the private directory, whose path may be longer than an address.
+fn bind_inside(inside: &Path) -> io::Result<net::UnixListener> {
+    let Err(error) = net::SocketAddr::from_pathname(inside) else {
+        return net::UnixListener::bind(inside);
+    };
+    let (Some(directory), Some(name)) = (inside.parent(), inside.file_name()) else {
+        return Err(error);
+    };
+    let directory = fs::File::open(directory)?;
+    let short = PathBuf::from(sys::descriptor_path(directory.as_raw_fd())).join(name);
+    // Where the path of a descriptor does not lead into a directory, the first error is the
+    // one that helps.
+    net::UnixListener::bind(short).map_err(|_| error)
+}
+
+/// Adds the path and the purpose to an error.
+fn named(path: &Path, error: &io::Error) -> io::Error {
+    let what = format!(
+        "cannot create the control socket {}: {error}",
+        path.display()
+    );
+    io::Error::new(error.kind(), what)
+}
+
+async fn accept(listener: &UnixListener, clients: &mut Clients) -> io::Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;
-        while clients.try_join_next().is_some() {}
-        if clients.len() < MAX_CLIENTS {
-            let requests = requests.clone();
-            clients.spawn(async move { attend(stream, &requests).await });
-        } else {
-            // The empty buffer of a new connection has room for this.
-            let _ = stream.try_write(failure("too many clients").as_bytes());
-        }
+        clients.add(stream);
+    }
+}
+
+/// Accepts the clients that connected before the socket lost its name.
+async fn accept_queued(listener: &UnixListener, clients: &mut Clients) {
+    let accepted = |cx: &mut Context<'_>| match listener.poll_accept(cx) {
+        Poll::Ready(accepted) => Poll::Ready(accepted.ok()),
+        Poll::Pending => Poll::Ready(None),
+    };
+    while let Some((stream, _)) = poll_fn(accepted).await {
+        clients.add(stream);
     }
 }
 
@@ -212,11 +257,30 @@ fn is_served(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Answers the lines of one client until it disconnects.
-async fn attend(mut stream: UnixStream, requests: &mpsc::Sender<Request>) -> io::Result<()> {
+/// Answers the lines of one client until it disconnects, or has to.
+async fn attend(
+    mut stream: UnixStream,
+    client: &Client,
+    requests: &mpsc::Sender<Request>,
+    ending: &CancellationToken,
+) -> io::Result<()> {
     let mut received = Vec::new();
+    let mut was_answered = false;
     loop {
-        let Ok(line) = timeout(CLIENT_TIMEOUT, next_line(&mut stream, &mut received)).await else {
+        let next = timeout(CLIENT_TIMEOUT, next_line(&mut stream, &mut received));
+        let next = coreloop_runtime::select! {
+            biased;
+            () = client.displaced() => {
+                // The operator who connects must not wait for this client to read.
+                let _ = stream.try_write(failure("another client took this place").as_bytes());
+                return Ok(());
+            }
+            next = next => next,
+            () = ending.cancelled() => {
+                return refuse_rest(&mut stream, received, was_answered).await;
+            }
+        };
+        let Ok(line) = next else {
             return refuse(&mut stream, "no command came in time").await;
         };
         let line = match line? {
@@ -225,17 +289,44 @@ async fn attend(mut stream: UnixStream, requests: &mpsc::Sender<Request>) -> io:
             Line::Unended => return refuse(&mut stream, "the command has no line end").await,
             Line::End => return Ok(()),
         };
+        client.request_began();
         let answer = match Command::parse(&line) {
             Ok(command) => obey(command, requests).await,
             Err(error) => failure(&error),
         };
-        timeout(CLIENT_TIMEOUT, stream.write_all(answer.as_bytes())).await??;
+        client.request_ended();
+        let writing = timeout(CLIENT_TIMEOUT, stream.write_all(answer.as_bytes()));
+        coreloop_runtime::select! {
+            biased;
+            written = writing => written??,
+            () = client.displaced() => return Ok(()),
+        }
+        was_answered = true;
     }
 }
 
 /// Sends an error to a client that will be disconnected.
 async fn refuse(stream: &mut UnixStream, why: &str) -> io::Result<()> {
     timeout(CLIENT_TIMEOUT, stream.write_all(failure(why).as_bytes())).await?
+}
+
+/// Answers that the master is ending to each line that was not read yet. A client that has
+/// sent none at all gets this answer too, as it may be about to.
+async fn refuse_rest(
+    stream: &mut UnixStream,
+    mut received: Vec<u8>,
+    was_answered: bool,
+) -> io::Result<()> {
+    let mut chunk = [0; MAX_LINE];
+    while let Ok(count @ 1..) = stream.try_read(&mut chunk) {
+        received.extend_from_slice(&chunk[..count]);
+        if received.len() > MAX_CLIENT_QUEUE {
+            break;
+        }
+    }
+    let lines = received.iter().filter(|&&byte| byte == b'\n').count();
+    let answers = gone().repeat(lines.max(usize::from(!was_answered)));
+    timeout(CLIENT_TIMEOUT, stream.write_all(answers.as_bytes())).await?
 }
 
 enum Line {

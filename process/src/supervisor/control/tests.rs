@@ -1,5 +1,6 @@
 //! Clients of all kinds, with a task as the master.
 
+use super::clients::MAX_CLIENTS;
 use super::*;
 use coreloop_runtime::time::sleep;
 use coreloop_runtime::{Runtime, runtime, spawn};
@@ -96,30 +97,69 @@ fn a_client_that_does_not_read_does_not_block_others() {
     });
 }
 
+/// The operator could not connect for 30 seconds.
 #[test]
-fn too_many_clients_are_refused_and_the_others_are_served() {
+fn idle_clients_make_room_and_the_others_are_served() {
     run("hundred", async |path| {
         let mut clients = Vec::new();
         for _ in 0..100 {
             clients.push(Control::connect(path).await.unwrap());
         }
-        let mut refused = 0;
-        for client in &mut clients {
+        for (number, client) in clients.iter_mut().enumerate() {
             match client.status().await {
-                Ok(status) => assert!(status.starts_with("master ")),
+                Ok(status) => {
+                    assert!(status.starts_with("master "));
+                    assert!(number >= 100 - MAX_CLIENTS, "{number}");
+                }
                 Err(error) => {
-                    assert_eq!(error.to_string(), "too many clients");
-                    refused += 1;
+                    assert_eq!(error.to_string(), "another client took this place");
+                    assert!(number < 100 - MAX_CLIENTS, "{number}");
                 }
             }
         }
-        assert_eq!(refused, 100 - MAX_CLIENTS);
-        drop(clients);
-        // The disconnected clients have made room.
-        sleep(Duration::from_secs(1)).await;
+        // The client that has been idle for the longest time is the first of those left.
         let mut control = Control::connect(path).await.unwrap();
         control.status().await.unwrap();
+        assert!(clients[100 - MAX_CLIENTS].status().await.is_err());
+        clients[101 - MAX_CLIENTS].status().await.unwrap();
     });
+}
+
+#[test]
+fn clients_that_wait_for_an_answer_keep_their_place() {
+    let folder = Folder::new();
+    let path = folder.path("busy");
+    coreloop_runtime::block_on(async {
+        let (sender, mut requests) = mpsc::channel(1);
+        let socket = ControlSocket::bind(&path).unwrap();
+        let ending = CancellationToken::new();
+        let serving = socket.serve(sender, CancellationToken::new(), ending.clone());
+        let serving = spawn(serving.unwrap());
+        let mut clients = Vec::new();
+        let mut waiting = Vec::new();
+        for _ in 0..MAX_CLIENTS {
+            let mut client = UnixStream::connect(&path).await.unwrap();
+            client.write_all(b"reload\n").await.unwrap();
+            clients.push(client);
+            waiting.push(requests.recv().await.unwrap());
+        }
+        let mut late = Control::connect(&path).await.unwrap();
+        let error = late.status().await.unwrap_err();
+        assert_eq!(error.to_string(), "too many clients");
+
+        // The master ends, and each request is answered.
+        clients[0].write_all(b"status\nstop\n").await.unwrap();
+        drop((waiting, requests));
+        ending.cancel();
+        for (number, client) in clients.iter_mut().enumerate() {
+            let mut answer = String::new();
+            read_to_end(client, &mut answer).await;
+            let lines = if number == 0 { 3 } else { 1 };
+            assert_eq!(answer, gone().repeat(lines));
+        }
+        serving.await.unwrap().unwrap();
+    });
+    assert_eq!(entries(&folder), 0);
 }
 
 #[test]
@@ -145,6 +185,30 @@ fn only_the_owner_may_connect_and_the_file_is_removed() {
     drop(socket);
     assert!(!path.exists());
     assert_eq!(entries(&folder), 0);
+}
+
+/// The private directory had the longer path, and the longest paths were refused.
+#[test]
+fn each_path_that_can_be_bound_can_be_used() {
+    let folder = Folder::new();
+    let start = folder.path("").as_os_str().len();
+    for name in ["c".to_owned(), "c".repeat(12)] {
+        for length in start + 16..=200 {
+            let middle = "d".repeat(length - start - 1 - name.len());
+            let path = folder.path(&middle).join(&name);
+            fs::create_dir(path.parent().unwrap()).unwrap();
+            let is_legal = net::UnixListener::bind(&path).is_ok();
+            let _ = fs::remove_file(&path);
+            // Only Linux has paths that lead through a descriptor.
+            if is_legal && (sys::SOCKET_PER_SLOT || name.len() > 6) {
+                drop(ControlSocket::bind(&path).unwrap());
+            } else if !is_legal {
+                ControlSocket::bind(&path).unwrap_err();
+            }
+            assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 0);
+            fs::remove_dir(path.parent().unwrap()).unwrap();
+        }
+    }
 }
 
 #[test]
@@ -203,7 +267,11 @@ fn a_replaced_socket_keeps_its_clients() {
         let socket = ControlSocket::bind(&path).unwrap();
         let replaced = CancellationToken::new();
         let file = socket.file().clone();
-        let serving = spawn(socket.serve(sender, replaced.clone()).unwrap());
+        let serving = spawn(
+            socket
+                .serve(sender, replaced.clone(), CancellationToken::new())
+                .unwrap(),
+        );
         spawn(master(requests));
         let mut client = Control::connect(&path).await.unwrap();
         client.status().await.unwrap();
@@ -235,6 +303,11 @@ fn a_file_that_is_not_a_socket_stays() {
     assert_eq!(error.kind(), ErrorKind::AlreadyExists);
     let error = ControlSocket::bind(&path.join("missing/c")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
+    let begin = format!(
+        "cannot create the control socket {}/missing/c: ",
+        path.display()
+    );
+    assert!(error.to_string().starts_with(&begin), "{error}");
     let long = path.with_file_name("x".repeat(200));
     let error = ControlSocket::bind(&long).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
@@ -249,8 +322,8 @@ fn run(name: &str, clients: impl AsyncFnOnce(&Path)) {
     runtime.block_on(async {
         let socket = ControlSocket::bind(&path).unwrap();
         let (sender, requests) = mpsc::channel(1);
-        let serving = socket.serve(sender, CancellationToken::new()).unwrap();
-        let serving = spawn(serving);
+        let serving = socket.serve(sender, CancellationToken::new(), CancellationToken::new());
+        let serving = spawn(serving.unwrap());
         spawn(master(requests));
         clients(&path).await;
         serving.abort();

@@ -13,8 +13,8 @@
 use std::io;
 use std::time::Duration;
 
-use coreloop_runtime::task::spawn;
-use coreloop_runtime::time::Instant;
+use coreloop_runtime::task::{JoinSet, spawn};
+use coreloop_runtime::time::{Instant, timeout};
 use coreloop_sync::{CancellationToken, mpsc};
 
 use super::Options;
@@ -27,6 +27,10 @@ use crate::supervisor::request::Request;
 use crate::supervisor::signals;
 use crate::supervisor::upgrade::Inheritance;
 
+/// How long the master waits at its end for the clients of the control socket to take their
+/// answers.
+const ANSWER_GRACE: Duration = Duration::from_secs(1);
+
 #[derive(Debug)]
 pub(super) struct External {
     notifier: Notifier,
@@ -34,6 +38,10 @@ pub(super) struct External {
     inheritance: Option<Inheritance>,
     requests: mpsc::Sender<Request>,
     control: Option<ServedControl>,
+    /// Each serves a control socket: this one, or one that was replaced.
+    controls: JoinSet<io::Result<()>>,
+    /// Cancelled when the master ends.
+    ending: CancellationToken,
     pid_file: Option<PidFile>,
     alive_at: Option<Instant>,
     is_announced: bool,
@@ -66,6 +74,8 @@ impl External {
             inheritance,
             requests,
             control: None,
+            controls: JoinSet::new(),
+            ending: CancellationToken::new(),
             pid_file: None,
             is_announced: false,
         };
@@ -160,6 +170,16 @@ impl External {
         }
     }
 
+    /// Lets the clients of the control socket write what they still have to answer. Their
+    /// requests must have been dropped.
+    pub(super) async fn answer_clients(&mut self) {
+        self.ending.cancel();
+        let controls = &mut self.controls;
+        let answered = async { while controls.join_next().await.is_some() {} };
+        // A client that does not read must not delay the end.
+        let _ = timeout(ANSWER_GRACE, answered).await;
+    }
+
     /// Removes the files of the Unix sockets, if they belong to this master.
     pub(super) fn finish(self, groups: &[SocketGroup]) {
         if self.owns_names {
@@ -183,9 +203,9 @@ impl External {
     fn serve(&mut self, socket: ControlSocket) -> io::Result<()> {
         let file = socket.file().clone();
         let replaced = CancellationToken::new();
-        drop(spawn(
-            socket.serve(self.requests.clone(), replaced.clone())?,
-        ));
+        let serving = socket.serve(self.requests.clone(), replaced.clone(), self.ending.clone())?;
+        while self.controls.try_join_next().is_some() {}
+        self.controls.spawn(serving);
         self.control = Some(ServedControl { file, replaced });
         Ok(())
     }

@@ -342,8 +342,21 @@ where
         }
     }
 
-    /// Ends the master: waits for the last output, and removes its files.
+    /// Ends the master: answers the requests that are left, waits for the last output, and
+    /// removes its files.
     async fn finish(mut self) {
+        // A dropped request is answered by its client's task. Requests that come now find
+        // that the channel is closed.
+        self.reloads.clear();
+        self.scales.clear();
+        self.kept.clear();
+        self.replacing = Replacing::default();
+        if let Some((attempt, _reply)) = self.upgrade.take() {
+            attempt.abort();
+        }
+        self.requests.close();
+        while self.requests.try_recv().is_ok() {}
+        self.external.answer_clients().await;
         let rest = async { while self.forwarding.join_next().await.is_some() {} };
         if timeout(OUTPUT_GRACE, rest).await.is_err() {
             // A child of a worker holds its pipe open, perhaps for ever.
