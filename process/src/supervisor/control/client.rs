@@ -3,11 +3,13 @@
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::path::Path;
+use std::time::Duration;
 
 use coreloop_net::UnixStream;
+use coreloop_runtime::time::timeout;
 
-/// The maximum length of an answer. The status of thousands of workers is far shorter.
-const MAX_ANSWER: usize = 1 << 20;
+/// The maximum length of an answer. The metrics of a thousand workers are shorter.
+const MAX_ANSWER: usize = 16 << 20;
 
 /// A connection to the control socket of a running master, which carries out requests.
 ///
@@ -37,6 +39,14 @@ const MAX_ANSWER: usize = 1 << 20;
 /// The socket has mode 0600 from the moment that it has a name: only the master's user and
 /// root can connect.
 ///
+/// # Time limits
+///
+/// There is no limit by default, because a reload takes as long as the workers need to start.
+/// A master that is stopped, for instance by `SIGSTOP`, answers nothing: set limits with
+/// [`connect_timeout`](Self::connect_timeout) and [`set_timeout`](Self::set_timeout). A request
+/// that exceeds its limit fails with [`TimedOut`](ErrorKind::TimedOut). The master may carry it
+/// out nevertheless, and all later requests of the connection fail.
+///
 /// # Examples
 ///
 /// ```no_run
@@ -56,6 +66,8 @@ pub struct Control {
     received: Vec<u8>,
     /// A request was sent, and its answer has not been read to the end.
     unanswered: bool,
+    /// The time limit of each request.
+    limit: Option<Duration>,
 }
 
 impl Control {
@@ -75,7 +87,75 @@ impl Control {
             stream: UnixStream::connect(path).await?,
             received: Vec::new(),
             unanswered: false,
+            limit: None,
         })
+    }
+
+    /// Like [`connect`](Self::connect), but gives up after `limit`. Requests have no limit
+    /// until [`set_timeout`](Self::set_timeout) sets one.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a connection that was not returned yet is closed.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if [`connect`](Self::connect) would, and
+    /// [`TimedOut`](ErrorKind::TimedOut) when `limit` has passed.
+    pub async fn connect_timeout<P: AsRef<Path>>(path: P, limit: Duration) -> io::Result<Self> {
+        match timeout(limit, Self::connect(path)).await {
+            Ok(connected) => connected,
+            Err(_) => Err(io::Error::new(
+                ErrorKind::TimedOut,
+                format!("no connection after {limit:?}"),
+            )),
+        }
+    }
+
+    /// Sets how long each later request may take, from its first byte to the end of its
+    /// answer. `None`, the default, is no limit.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    ///
+    /// use coreloop::process::Control;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// coreloop::block_on(async {
+    ///     let limit = Duration::from_secs(5);
+    ///     let mut control = Control::connect_timeout("/run/echo.sock", limit).await?;
+    ///     control.set_timeout(Some(limit));
+    ///     print!("{}", control.status().await?);
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    pub fn set_timeout(&mut self, limit: Option<Duration>) {
+        self.limit = limit;
+    }
+
+    /// Sends a command as one line, such as `scale 4`, and returns the lines of the answer
+    /// without the final `ok`. This is for commands that this version of the library has no
+    /// method for.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: the master may carry the command out nevertheless, and later requests
+    /// of this connection fail, as with [`status`](Self::status).
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if [`status`](Self::status) would, or if the master refuses the command
+    /// or cannot carry it out. A command with a line end is
+    /// [`InvalidInput`](ErrorKind::InvalidInput), and is not sent.
+    pub async fn command(&mut self, command: &str) -> io::Result<String> {
+        if command.contains('\n') {
+            let what = "a command is one line";
+            return Err(io::Error::new(ErrorKind::InvalidInput, what));
+        }
+        self.request(command).await
     }
 
     /// Returns the status of the master and of its workers, one line for each.
@@ -87,7 +167,8 @@ impl Control {
     ///
     /// # Errors
     ///
-    /// Returns an error if the master has ended, is ending, or breaks the protocol.
+    /// Returns an error if the master has ended, is ending, breaks the protocol, or does not
+    /// answer within the limit of [`set_timeout`](Self::set_timeout).
     pub async fn status(&mut self) -> io::Result<String> {
         self.request("status").await
     }
@@ -193,15 +274,32 @@ impl Control {
             ));
         }
         self.unanswered = true;
+        let answer = match self.limit {
+            None => self.exchange(command).await?,
+            Some(limit) => match timeout(limit, self.exchange(command)).await {
+                Ok(answer) => answer?,
+                Err(_) => {
+                    return Err(io::Error::new(
+                        ErrorKind::TimedOut,
+                        format!("no answer after {limit:?}"),
+                    ));
+                }
+            },
+        };
+        self.unanswered = false;
+        answer
+    }
+
+    /// Sends a command, and reads its answer. The outer error means that the connection
+    /// cannot be used any more.
+    async fn exchange(&mut self, command: &str) -> io::Result<io::Result<String>> {
         let line = format!("{command}\n");
         match self.stream.write_all(line.as_bytes()).await {
             // A master that has closed the connection may have sent the reason before.
             Err(error) if error.kind() != ErrorKind::BrokenPipe => return Err(error),
             _ => {}
         }
-        let answer = self.answer().await?;
-        self.unanswered = false;
-        answer
+        self.answer().await
     }
 
     /// Reads the master's answer, or the error that it reports. The outer error means that

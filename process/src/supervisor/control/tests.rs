@@ -176,6 +176,49 @@ fn a_dropped_request_spoils_only_its_own_connection() {
 }
 
 #[test]
+fn a_request_that_exceeds_its_limit_spoils_its_connection() {
+    let folder = Folder::new();
+    let path = folder.path("stopped");
+    // Connections are completed by the kernel, and answered by no master.
+    let _listener = net::UnixListener::bind(&path).unwrap();
+    let runtime: Runtime = runtime::Builder::new().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let limit = Duration::from_secs(5);
+        let mut control = Control::connect_timeout(&path, limit).await.unwrap();
+        control.set_timeout(Some(limit));
+        let error = control.reload().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        assert_eq!(error.to_string(), "no answer after 5s");
+        let error = control.status().await.unwrap_err();
+        assert!(error.to_string().contains("connect again"), "{error}");
+        for endless in [None, Some(Duration::MAX)] {
+            let mut control = Control::connect_timeout(&path, Duration::MAX)
+                .await
+                .unwrap();
+            control.set_timeout(endless);
+            let day = Duration::from_secs(86_400);
+            assert!(timeout(day, control.status()).await.is_err());
+        }
+    });
+}
+
+#[test]
+fn any_line_can_be_sent_as_a_command() {
+    run("any", async |path| {
+        let mut control = Control::connect(path).await.unwrap();
+        assert_eq!(control.command("help").await.unwrap(), HELP);
+        let error = control.command("frobnicate 1").await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "unknown command `frobnicate`: try `help`"
+        );
+        let error = control.command("status\nstop").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        control.status().await.unwrap();
+    });
+}
+
+#[test]
 fn only_the_owner_may_connect_and_the_file_is_removed() {
     let folder = Folder::new();
     let path = folder.path("mode");
