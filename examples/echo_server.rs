@@ -40,7 +40,7 @@ struct Options {
     /// How many threads serve
     #[arg(long, conflicts_with = "workers")]
     threads: Option<u32>,
-    /// The path of the master's control socket, for the `ctl` example
+    /// The path of the master's control socket, for `coreloop-ctl`
     #[arg(long)]
     control: Option<PathBuf>,
 }

@@ -357,14 +357,16 @@ fn a_supervised_server_answers_at_its_control_socket() {
     let mut client = connect(server.read_address());
     assert_eq!(exchange(&mut client, b"hello"), b"hello");
     drop(client);
-    let ctl = |request: &str| {
-        let mut command = Command::new(program("ctl"));
-        let output = command.args(["--socket", path, request]).output().unwrap();
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap()
+    let ask = |request: &str| {
+        let mut stream = UnixStream::connect(path).unwrap();
+        stream.write_all(format!("{request}\n").as_bytes()).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
     };
-    assert_eq!(ctl("status").lines().count(), 2);
-    ctl("stop");
+    assert_eq!(ask("status").lines().count(), 3);
+    assert_eq!(ask("stop"), "ok\n");
     assert!(server.finish().contains("1 connections, 5 bytes"));
 }
 

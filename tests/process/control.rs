@@ -1,4 +1,4 @@
-//! The control socket of a master, and its client `examples/ctl.rs`.
+//! The control socket of a master. Its client `coreloop-ctl` has tests of its own.
 #![cfg(all(target_os = "linux", not(miri)))]
 
 use std::collections::HashSet;
@@ -6,15 +6,15 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::process::{Command, Output};
+use std::process::Command;
 
 use coreloop_test_support::deadline::wait_until;
 use coreloop_test_support::process::master::{App, Master, await_end, worker_at};
-use coreloop_test_support::program::{PATIENCE, connect, exchange, program};
+use coreloop_test_support::program::{PATIENCE, connect, exchange};
 use rustix::process::Signal;
 
 #[test]
-fn ctl_sends_every_request() {
+fn every_request_is_carried_out() {
     let app = App::new();
     let mut master = Master::start(app.command(&["--workers=1"]));
     let address = master.address();
@@ -22,37 +22,29 @@ fn ctl_sends_every_request() {
     let mode = fs::metadata(app.control()).unwrap().permissions().mode();
     assert_eq!(mode & 0o7777, 0o600);
 
-    let status = said(&ctl(&app, &["status"]));
-    let first = status.lines().next().unwrap();
+    let status = app.ask("status").unwrap();
     assert!(
-        first.starts_with(&format!("master pid={} ", master.pid())),
+        status.starts_with(&format!("master pid={} ", master.pid())),
         "{status}"
     );
     assert_eq!(status.lines().count(), 2);
 
     let before = worker_at(address);
-    said(&ctl(&app, &["reload"]));
+    app.ask("reload").unwrap();
     // Until it drains it may accept another connection.
     await_end(before);
     assert_ne!(worker_at(address), before);
 
-    said(&ctl(&app, &["scale", "3"]));
+    app.ask("scale 3").unwrap();
     assert_eq!(app.workers().len(), 3);
-    said(&ctl(&app, &["scale", "1"]));
+    app.ask("scale 1").unwrap();
     assert_eq!(app.workers().len(), 1);
+    let error = app.ask("scale 0").unwrap_err();
+    assert_eq!(error, "there must be at least one worker");
 
-    let refused = ctl(&app, &["scale", "0"]);
-    assert!(!refused.status.success());
-    let error = String::from_utf8_lossy(&refused.stderr);
-    assert!(
-        error.contains("there must be at least one worker"),
-        "{error}"
-    );
-
-    said(&ctl(&app, &["stop"]));
+    app.ask("stop").unwrap();
     assert!(master.end().success());
     assert!(!app.control().exists());
-    assert!(!ctl(&app, &["status"]).status.success());
 }
 
 #[test]
@@ -227,15 +219,4 @@ fn line_of(master: &mut Master, words: &[&str]) -> String {
             return line;
         }
     }
-}
-
-fn ctl(app: &App, arguments: &[&str]) -> Output {
-    let mut command = Command::new(program("ctl"));
-    command.arg("--socket").arg(app.control()).args(arguments);
-    command.output().unwrap()
-}
-
-fn said(output: &Output) -> String {
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout.clone()).unwrap()
 }
