@@ -139,7 +139,8 @@ impl Slot {
         self.incumbent.as_ref().is_some_and(Member::is_ready)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    /// Returns whether no worker is in the slot.
+    pub(in crate::supervisor) fn is_empty(&self) -> bool {
         self.incumbent.is_none() && self.successor.is_none() && self.leaving.is_empty()
     }
 

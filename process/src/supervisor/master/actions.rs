@@ -13,7 +13,7 @@ use super::master_event::{is_full, watch_process, watch_thread};
 use super::output::{PipeLife, Source, forward};
 use super::reaper::Reaper;
 use super::{MAX_HANDSHAKE, Master, WorkerHandle};
-use crate::channel::{Channel, Start, ToWorker};
+use crate::channel::{Channel, SocketKind, Start, ToWorker};
 use crate::sockets::SocketGroup;
 use crate::supervisor::event::Event;
 use crate::supervisor::fleet::{Action, WorkerId};
@@ -219,8 +219,20 @@ where
     /// Returns how many connections wait at a slot that is retired, or are on their way
     /// there.
     fn waiting(&mut self, slot: u32) -> u32 {
-        let queued = |group: &SocketGroup| group.queued(slot).unwrap_or(0);
-        let queued = self.groups.iter().map(queued).max().unwrap_or(0);
+        // No other worker can read the datagrams that are left when the slot has no worker, so
+        // they are not waited for.
+        let has_worker = self
+            .fleet
+            .slots()
+            .get(slot as usize)
+            .is_some_and(|slot| !slot.is_empty());
+        let queued = self
+            .groups
+            .iter()
+            .filter(|group| has_worker || group.kind() != SocketKind::Udp)
+            .map(|group| group.queued(slot).unwrap_or(0))
+            .max()
+            .unwrap_or(0);
         if queued > 0 || Instant::now() >= self.handshakes_until {
             return queued;
         }
