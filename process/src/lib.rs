@@ -61,7 +61,7 @@ pub use fork::{Fork, Forked, fork};
 pub mod __pool {
     pub use crate::channel::Channel;
     pub use crate::child::orphans::{adopt, collect};
-    pub use crate::environment::POOL_WORKER;
+    pub use crate::environment::{POOL_WORKER, identity};
     pub use crate::exit::Exit;
     pub use crate::parent::{end_with_master, prepare, take_channel};
     pub use crate::supervisor::policy::{Backoff, max_failed_starts};

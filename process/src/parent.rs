@@ -7,9 +7,8 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use rustix::net::AddressFamily;
 use rustix::process::{Pid, getppid};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2};
 
 use crate::channel::Channel;
 use crate::sys;
@@ -17,13 +16,7 @@ use crate::sys;
 /// Signals that only the master obeys. A terminal sends some of them to its whole group, and
 /// `pkill` sends any of them to workers too. The master passes on by messages what concerns its
 /// workers; only `USR1` it sends to them, for those that listen to it.
-const FOR_MASTER: [i32; 6] = [SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU];
-
-/// Returns whether the standard input may be a channel to a master.
-pub(crate) fn has_channel() -> bool {
-    let family = rustix::net::getsockname(io::stdin()).map(|address| address.address_family());
-    family == Ok(AddressFamily::UNIX)
-}
+const FOR_MASTER: [i32; 7] = [SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU];
 
 /// Asks the kernel to kill this process when the process that has created the channel at the
 /// standard input ends.
@@ -54,12 +47,18 @@ pub fn take_channel() -> io::Result<Channel> {
     let stdin = io::stdin();
     // At 3 or above, so that it is no standard stream even if some of them are closed.
     let socket = rustix::io::fcntl_dupfd_cloexec(stdin.as_fd(), 3)?;
-    rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
+    rustix::stdio::dup2_stdin(null()?)?;
     Ok(Channel::from_socket(socket))
 }
 
-/// Ties this process to its master, installs handlers for the master's signals, and names this
-/// thread.
+/// Opens `/dev/null`, which takes the place of a channel at the standard input.
+pub(crate) fn null() -> io::Result<File> {
+    File::open("/dev/null")
+        .map_err(|error| io::Error::new(error.kind(), format!("cannot open /dev/null: {error}")))
+}
+
+/// Ties this process to its master, unblocks signals, installs handlers for the master's signals,
+/// and names this thread.
 ///
 /// For a process, `ps` and `top` show the name of its main thread.
 ///
@@ -69,6 +68,8 @@ pub fn take_channel() -> io::Result<Channel> {
 pub fn prepare(master: u32, name: &str) -> io::Result<()> {
     // Again, because the kernel removes the tie if `main` changes the user of the process.
     end_with(i32::try_from(master).ok())?;
+    // The thread that has started this process may block signals.
+    sys::unblock_signals()?;
     // Handlers that do nothing, because children would inherit ignored signals.
     let ignored = Arc::new(AtomicBool::new(false));
     for number in FOR_MASTER {

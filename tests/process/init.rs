@@ -3,7 +3,7 @@
 #![cfg(all(target_os = "linux", not(miri)))]
 
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
@@ -116,6 +116,37 @@ fn a_stop_during_an_upgrade_stops_both_masters() {
     client.write_all(b"s").unwrap();
     app.ask("upgrade").unwrap();
     kill_process(container.init(), Signal::TERM).unwrap();
+    assert_eq!(container.master.end().code(), Some(0));
+}
+
+/// They once reached only the old master, which has no use for them while it drains.
+#[test]
+fn signals_during_an_upgrade_reach_the_new_master() {
+    let Some((mut container, app, address)) = start(&["--workers=1", "--drain=60000"]) else {
+        return;
+    };
+    let mut client = connect(address);
+    exchange(&mut client, b"1");
+    client.write_all(b"s").unwrap();
+    app.ask("upgrade").unwrap();
+    container.master.line("has taken over");
+    container.master.ready(1);
+    // The old master drains as long as the client is connected.
+    kill_process(container.init(), Signal::HUP).unwrap();
+    container.master.line("all workers were replaced");
+    kill_process(container.init(), Signal::TTIN).unwrap();
+    container.master.line("there are 2 workers");
+    assert_eq!(app.workers().len(), 2);
+
+    // One signal drains the new master, although the old one gets it too.
+    let mut slow = connect(address);
+    exchange(&mut slow, b"1");
+    slow.write_all(b"w").unwrap();
+    kill_process(container.init(), Signal::TERM).unwrap();
+    let mut answer = String::new();
+    BufReader::new(slow).read_line(&mut answer).unwrap();
+    assert_eq!(answer, "waited\n");
+    drop(client);
     assert_eq!(container.master.end().code(), Some(0));
 }
 

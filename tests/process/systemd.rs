@@ -240,6 +240,47 @@ fn the_watchdog_gets_messages_if_it_is_enabled() {
     assert!(master.end().success());
 }
 
+/// A container or a virtual machine may hand on a variable whose socket is not there.
+#[test]
+fn a_service_manager_that_is_not_there_is_reported_once() {
+    for address in ["/run/no/such/notify", "vsock:2:1234", "@coreloop-nowhere"] {
+        let app = App::new();
+        let mut command = app.command(&["--workers=1"]);
+        command.env("NOTIFY_SOCKET", address);
+        let mut master = Master::start(command);
+        let words = format!("the service manager cannot be notified: NOTIFY_SOCKET is {address}: ");
+        master.line(&words);
+        master.ready(1);
+        master.signal(Signal::HUP);
+        master.line("all workers were replaced");
+        app.ask("upgrade").unwrap();
+        assert!(master.end_of_first().success());
+        app.ask("stop").unwrap();
+        master.end();
+        let reports = master.seen().into_iter();
+        // The new master reports it too.
+        assert_eq!(reports.filter(|line| line.contains(&words)).count(), 2);
+    }
+}
+
+/// The old master could once not be upgraded any more.
+#[test]
+fn a_service_manager_that_ends_stops_no_upgrade() {
+    let app = App::new();
+    let path = app.folder.path("notify");
+    let systemd = UnixDatagram::bind(&path).unwrap();
+    let mut command = app.command(&["--workers=1"]);
+    command.env("NOTIFY_SOCKET", &path);
+    let mut master = Master::start(command);
+    master.ready(1);
+    drop(systemd);
+    fs::remove_file(&path).unwrap();
+    app.ask("upgrade").unwrap();
+    assert!(master.end_of_first().success());
+    app.ask("stop").unwrap();
+    master.end();
+}
+
 /// Starts the app as systemd does, with a file and a listener from descriptor 3 on.
 fn activated(app: &App, arguments: &[&str], pid: Option<&str>, listener: TcpListener) -> Master {
     let other = app.folder.path("other");

@@ -373,14 +373,27 @@ fn a_new_program_with_more_workers_takes_nothing_before_it_serves() {
     assert!(master.end().success());
 }
 
+/// As if the program had replaced its standard input before `Supervisor::new`.
 #[test]
-fn a_successor_without_a_predecessor_is_refused() {
+fn a_successor_that_has_lost_its_channel_is_refused() {
     let app = App::new();
     let mut command = app.command(&[]);
-    command.env("CORELOOP_UPGRADE", "1");
+    command.env("CORELOOP_UPGRADE", std::process::id().to_string());
     let mut master = Master::start(command);
     master.line("CORELOOP_UPGRADE is set, but no sockets came from an old master");
     assert!(!master.end().success());
+}
+
+/// The variable of a successor reaches all programs that it starts.
+#[test]
+fn a_program_that_inherits_the_variable_of_a_successor_is_a_master() {
+    let app = App::new();
+    let mut command = app.command(&["--workers=1"]);
+    command.env("CORELOOP_UPGRADE", "1");
+    let mut master = Master::start(command);
+    master.ready(1);
+    master.signal(Signal::TERM);
+    assert!(master.end().success());
 }
 
 /// With fewer workers than before, the surplus sockets are retired without a loss; with more,

@@ -69,11 +69,13 @@ fn a_reload_refuses_and_cuts_off_no_connection() {
     }
 }
 
+/// As if the program had read or replaced its standard input before `Supervisor::new`. If it took
+/// itself for a master, it would start workers that do the same.
 #[test]
-fn a_worker_started_by_hand_reports_what_is_wrong() {
+fn a_worker_that_has_lost_its_channel_reports_what_is_wrong() {
     let output = Command::new(program("echo_server"))
         .args(["--addr", "127.0.0.1:0", "--workers", "1"])
-        .env("CORELOOP_WORKER", "0")
+        .env("CORELOOP_WORKER", format!("{} 0:0", std::process::id()))
         .stdin(Stdio::null())
         .output()
         .unwrap();
@@ -142,8 +144,8 @@ mod linux {
         let status = fs::read_to_string(format!("/proc/{worker}/status")).unwrap();
         let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
         let caught = u64::from_str_radix(caught.unwrap().trim(), 16).unwrap();
-        // HUP, INT, USR2, TERM, TTIN, TTOU: none of them ends the worker at once.
-        for signal in [1, 2, 12, 15, 21, 22] {
+        // HUP, INT, QUIT, USR2, TERM, TTIN, TTOU: none of them ends the worker at once.
+        for signal in [1, 2, 3, 12, 15, 21, 22] {
             assert_ne!(caught & (1 << (signal - 1)), 0, "signal {signal}: {status}");
         }
         // Children of a worker do not inherit that it ignores signals.
@@ -161,7 +163,7 @@ mod linux {
             .args(["--user", "--map-root-user", "--pid", "--fork"])
             .arg(program("echo_server"))
             .args(["--addr", "127.0.0.1:0", "--workers", "1"])
-            .env("CORELOOP_WORKER", "0")
+            .env("CORELOOP_WORKER", mark(&input))
             .stdin(OwnedFd::from(input))
             .output();
         let said = output.map(|output| String::from_utf8(output.stderr).unwrap());
@@ -174,6 +176,12 @@ mod linux {
             }
             _ => eprintln!("skipped: no user and PID namespaces are available here"),
         }
+    }
+
+    /// Returns the value by which a worker knows that it is one.
+    fn mark(input: &UnixStream) -> String {
+        let socket = rustix::fs::fstat(input).unwrap();
+        format!("0 {}:{}", socket.st_dev, socket.st_ino)
     }
 
     #[test]

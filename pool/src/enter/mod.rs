@@ -17,8 +17,7 @@ use std::os::fd::AsFd;
 use std::process::Command;
 use std::sync::OnceLock;
 
-use coreloop_process::__pool::POOL_WORKER;
-use rustix::fs::{FileType, fstat};
+use coreloop_process::__pool::{POOL_WORKER, identity};
 
 use crate::job::list::Jobs;
 use crate::linked::WORKER_TESTS;
@@ -154,13 +153,4 @@ fn test_arguments(module: &str) -> [String; 4] {
 fn is_worker() -> bool {
     env::var(POOL_WORKER)
         .is_ok_and(|expected| identity(io::stdin()).is_ok_and(|identity| identity == expected))
-}
-
-/// Returns what identifies a socket in this process and in one that has inherited it.
-fn identity(socket: impl AsFd) -> io::Result<String> {
-    let stat = fstat(socket)?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::Socket {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    Ok(format!("{}:{}", stat.st_dev, stat.st_ino))
 }

@@ -125,6 +125,18 @@ pub enum Event {
     Reopened(Result<(), String>),
     /// The program stops: the workers drain.
     Stopping,
+    /// The service manager at `NOTIFY_SOCKET` could not be notified. This is reported once; the
+    /// program runs as it does without a service manager.
+    NotNotified {
+        /// The address, and why it could not be reached.
+        error: String,
+    },
+    /// The control socket or the pid file was removed, and could not be created again by a
+    /// reload.
+    NotRestored {
+        /// What could not be created, and why.
+        error: String,
+    },
 }
 
 impl Event {
@@ -202,6 +214,15 @@ impl fmt::Display for Event {
             Self::Reopened(Ok(())) => f.write_str("the log files were reopened"),
             Self::Reopened(Err(why)) => write!(f, "the log files were not reopened: {why}"),
             Self::Stopping => f.write_str("stopping: the workers drain"),
+            Self::NotNotified { error } => {
+                write!(f, "the service manager cannot be notified: {error}")
+            }
+            Self::NotRestored { error } => {
+                write!(
+                    f,
+                    "a file that was removed cannot be created again: {error}"
+                )
+            }
         }
     }
 }

@@ -11,9 +11,10 @@
 //! 2. It reaps every child, including adopted orphans.
 //! 3. When the master ends, it ends with the same status, or with 128 plus the number of the
 //!    signal that killed the master. The kernel then kills all processes of the container.
-//! 4. After an upgrade there is another master. It is an orphan, and so a child of this
-//!    process, and its environment names the old master as its predecessor
-//!    ([`VARIABLE`]). This process continues with the new master.
+//! 4. After an upgrade there is another master. While the old master drains, it passes the
+//!    signals on to the new one. When the old master has ended, the new one is an orphan, and so
+//!    a child of this process, and its environment names the old master as its predecessor
+//!    ([`SUCCESSOR`]). This process continues with the new master.
 //!
 //! Process 1 has no loop, no threads and no sockets.
 
@@ -30,11 +31,7 @@ use signal_hook::consts;
 use signal_hook::iterator::Signals;
 
 use super::program::Program;
-use super::upgrade::VARIABLE;
-
-/// The environment variable that holds the process id of the init that has started this
-/// process as its master: 1.
-const STARTED_BY: &str = "CORELOOP_INIT";
+use crate::environment::{STARTED_BY, SUCCESSOR};
 
 const FORWARDED: [c_int; 9] = [
     consts::SIGTERM,
@@ -70,6 +67,23 @@ pub(super) fn of_this_or_its_init(pid: Option<OsString>) -> Option<bool> {
     Some(is(getpid()) || init && getppid().is_some_and(is))
 }
 
+/// Returns whether process 1 may have started this process as its master. A successor becomes
+/// its child only when the old master has ended.
+pub(super) fn may_be_parent() -> bool {
+    env::var_os(STARTED_BY).is_some()
+}
+
+/// Returns whether process 1 has started this process as its master.
+pub(super) fn is_parent() -> bool {
+    of_this_or_its_init(env::var_os(STARTED_BY)) == Some(true)
+}
+
+/// Returns whether the terminal sends its signals to this process, and to all other processes of
+/// its group.
+pub(super) fn is_in_foreground() -> bool {
+    stat("self").is_some_and(|fields| fields.group > 0 && fields.group == fields.foreground)
+}
+
 /// Returns the process id of a child that has not been reaped.
 pub(super) fn pid_of(process: &Child) -> Pid {
     Pid::from_child(process)
@@ -78,7 +92,7 @@ pub(super) fn pid_of(process: &Child) -> Pid {
 struct Init {
     signals: Signals,
     master: Pid,
-    /// The signal to stop that the master was sent. It is sent to its successor too.
+    /// The signal to stop that the master was sent.
     stop: Option<Signal>,
 }
 
@@ -148,7 +162,9 @@ impl Init {
             exit(code(status));
         };
         self.master = successor;
-        if let Some(signal) = self.stop {
+        // A master that has finished has passed the signal on. A second signal would end the
+        // successor at once.
+        if let Some(signal) = self.stop.filter(|_| status.exit_status() != Some(0)) {
             let _ = kill_process(successor, signal);
         }
     }
@@ -167,10 +183,8 @@ fn give_terminal(master: Pid) {
     // From the background, `tcsetpgrp` would stop this process, or be restarted for ever.
     // The foreground group may be one outside the container, whose id is 0 here; then this
     // process forwards Ctrl-C.
-    let foreground =
-        stat("self").is_some_and(|fields| fields.group > 0 && fields.group == fields.foreground);
     let stdin = io::stdin();
-    if foreground && stdin.is_terminal() {
+    if is_in_foreground() && stdin.is_terminal() {
         let _ = rustix::termios::tcsetpgrp(&stdin, master);
     }
 }
@@ -230,7 +244,7 @@ fn is_marked(process: Pid, master: Pid) -> Option<bool> {
         Err(error) if error.kind() == ErrorKind::PermissionDenied => return None,
         Err(_) => return Some(false),
     };
-    let mark = format!("{VARIABLE}={master}");
+    let mark = format!("{SUCCESSOR}={master}");
     let mut variables = environment.split(|&byte| byte == 0);
     Some(variables.any(|variable| variable == mark.as_bytes()))
 }
@@ -278,7 +292,7 @@ mod tests {
     impl Sleeper {
         fn start(mark: &str) -> Self {
             let mut sleep = Command::new("sleep");
-            let sleep = sleep.arg("1000").env(VARIABLE, mark).stdout(Stdio::null());
+            let sleep = sleep.arg("1000").env(SUCCESSOR, mark).stdout(Stdio::null());
             Self(sleep.spawn().unwrap())
         }
     }

@@ -11,6 +11,7 @@ mod confinement;
 pub(crate) mod control;
 mod event;
 mod fleet;
+mod identity;
 mod init;
 mod log;
 mod master;
@@ -45,6 +46,7 @@ use crate::sys;
 use crate::worker::{self, Worker};
 use confinement::Confinement;
 use fleet::Settings;
+use identity::Identity;
 use log::LogOptions;
 use master::{EventHook, Options};
 use program::Program;
@@ -71,7 +73,7 @@ use upgrade::Inheritance;
 ///
 /// | signal | effect |
 /// |---|---|
-/// | `TERM`, `INT` | workers [drain](Supervisor::drain), and are killed at the deadline; a second signal kills them at once |
+/// | `TERM`, `INT`, `QUIT` | workers [drain](Supervisor::drain), and are killed at the deadline; a second signal kills them at once |
 /// | `HUP` | workers are replaced, one by one or as [`reload`](Supervisor::reload) sets; each old worker drains when its successor is ready |
 /// | `USR1` | log files are [opened again](Log#log-files-and-usr1); each worker process gets `USR1` too |
 /// | `USR2` | the program's file is started as a new master, which takes over the sockets |
@@ -126,6 +128,7 @@ pub struct Supervisor {
     output: WorkerOutput,
     log: LogOptions,
     on_event: Option<EventHook>,
+    identity: Identity,
     runtime: fn() -> Builder,
     confinement: Confinement,
     /// Empty in a worker, which gets its sockets from the master.
@@ -135,10 +138,19 @@ pub struct Supervisor {
 impl Supervisor {
     /// Creates a supervisor with one worker for each core.
     ///
+    /// Should be called early in `main`: the program's path, its arguments and its working
+    /// directory are remembered as they are now, for workers and upgrades.
+    ///
+    /// Signals that are blocked in this thread are unblocked, because a process inherits the
+    /// mask of its parent, and a master whose signals are blocked could not be stopped. Children
+    /// and workers inherit that no signal is blocked.
+    ///
     /// In process 1, as in a container, this does not return: it starts the program again
     /// as a child, and does the duties of process 1 in this process. Nor does it return in
     /// a worker whose master has ended: it ends the process.
     pub fn new() -> Self {
+        // This fails on no system.
+        let _ = sys::unblock_signals();
         let program = Program::of_this_process();
         if init::is_needed()
             && let Ok(program) = &program
@@ -183,6 +195,7 @@ impl Supervisor {
             output: WorkerOutput::default(),
             log: LogOptions::default(),
             on_event: None,
+            identity: Identity::default(),
             runtime: Builder::new,
             confinement: Confinement::default(),
             groups: Vec::new(),
@@ -190,7 +203,8 @@ impl Supervisor {
     }
 
     /// Sets the name that appears in reports, in process titles and before lines of
-    /// output. The default is the name of the program's file.
+    /// output, where control characters are escaped. The default is the name of the program's
+    /// file.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
@@ -366,9 +380,17 @@ impl Supervisor {
         self.settings.replacement = self.replacement.reload.settings();
         let count = self.workers.count();
         let has_cores = || self.workers.is_pinned(count, sys::allowed_cores().len());
+        let program = self.program.and_then(|mut program| {
+            self.identity.apply(&mut program)?;
+            Ok(program)
+        });
+        if let (Err(error), Some(inheritance)) = (&program, &self.inheritance) {
+            inheritance.failed(error);
+        }
         let options = Options {
-            program: self.program?,
-            name: self.name,
+            program: program?,
+            name: identity::one_line(&self.name),
+            has_title: self.identity.has_title,
             kind,
             count,
             is_pinned: self.is_pinned.unwrap_or_else(has_cores),
@@ -405,7 +427,7 @@ impl fmt::Debug for Supervisor {
 }
 
 fn program_name() -> String {
-    let path = env::current_exe().ok();
+    let path = env::current_exe().ok().map(program::without_mark);
     let name = path.as_deref().and_then(|path| path.file_stem());
     name.map_or_else(
         || "coreloop".to_owned(),

@@ -4,9 +4,10 @@
 //! The environment is read and never changed, as other threads may read it. `NOTIFY_SOCKET`
 //! is removed from the environment of a worker when it is started; a successor keeps it.
 
+use std::cell::RefCell;
 use std::env;
 use std::ffi::{OsStr, OsString};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::Path;
@@ -21,65 +22,102 @@ use crate::sys;
 const SEND_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// A connection to the service manager. Without a manager, its methods do nothing.
+///
+/// A manager that cannot be reached is no reason to fail. The connection is made again for each
+/// message, and the first error can be [taken](Self::take_error).
 #[derive(Debug, Default)]
 pub(super) struct Notifier {
-    socket: Option<UnixDatagram>,
+    address: Option<OsString>,
+    socket: RefCell<Option<UnixDatagram>>,
+    error: RefCell<NotifyError>,
     watchdog: Option<Duration>,
+}
+
+/// The first error.
+#[derive(Debug, Default)]
+enum NotifyError {
+    #[default]
+    None,
+    Found(String),
+    Taken,
 }
 
 impl Notifier {
     /// Connects to the manager that the variables `NOTIFY_SOCKET`, `WATCHDOG_USEC` and
     /// `WATCHDOG_PID` describe.
-    pub(super) fn from_env() -> io::Result<Self> {
+    pub(super) fn from_env() -> Self {
         let Some(address) = env::var_os("NOTIFY_SOCKET").filter(|address| !address.is_empty())
         else {
-            return Ok(Self::default());
+            return Self::default();
         };
-        let mut notifier = Self::connect(&address)?;
+        let mut notifier = Self::to(&address);
         let addressee = super::init::of_this_or_its_init(env::var_os("WATCHDOG_PID"));
         if addressee != Some(false) {
             notifier.watchdog = watchdog(env::var_os("WATCHDOG_USEC"));
         }
-        Ok(notifier)
+        notifier
     }
 
-    fn connect(address: &OsStr) -> io::Result<Self> {
-        let socket = UnixDatagram::unbound()?;
-        socket.connect_addr(&socket_address(address)?)?;
-        socket.set_write_timeout(Some(SEND_TIMEOUT))?;
-        Ok(Self {
-            socket: Some(socket),
-            watchdog: None,
-        })
+    fn to(address: &OsStr) -> Self {
+        let notifier = Self {
+            address: Some(address.to_owned()),
+            ..Self::default()
+        };
+        // Not only when there is a message, so that a wrong address is reported at the start.
+        match connect(address) {
+            Ok(socket) => *notifier.socket.borrow_mut() = Some(socket),
+            Err(error) => notifier.failed(address, &error),
+        }
+        notifier
+    }
+
+    /// Returns the first error, once.
+    pub(super) fn take_error(&self) -> Option<String> {
+        let mut error = self.error.borrow_mut();
+        if !matches!(*error, NotifyError::Found(_)) {
+            return None;
+        }
+        match std::mem::replace(&mut *error, NotifyError::Taken) {
+            NotifyError::Found(error) => Some(error),
+            NotifyError::None | NotifyError::Taken => None,
+        }
+    }
+
+    fn failed(&self, address: &OsStr, error: &io::Error) {
+        let mut first = self.error.borrow_mut();
+        if matches!(*first, NotifyError::None) {
+            let address = address.display();
+            *first = NotifyError::Found(format!("NOTIFY_SOCKET is {address}: {error}"));
+        }
     }
 
     /// Reports that the master serves, at first and after [`reloading`](Self::reloading).
-    pub(super) fn ready(&self) -> io::Result<()> {
-        self.send("READY=1")
+    pub(super) fn ready(&self) {
+        self.send("READY=1");
     }
 
     /// Reports that a reload or an upgrade has begun.
-    pub(super) fn reloading(&self) -> io::Result<()> {
+    pub(super) fn reloading(&self) {
         let now = rustix::time::clock_gettime(ClockId::Monotonic);
         let microseconds = i128::from(now.tv_sec) * 1_000_000 + i128::from(now.tv_nsec) / 1000;
-        self.send(&format!("RELOADING=1\nMONOTONIC_USEC={microseconds}"))
+        self.send(&format!("RELOADING=1\nMONOTONIC_USEC={microseconds}"));
     }
 
-    pub(super) fn stopping(&self) -> io::Result<()> {
-        self.send("STOPPING=1")
+    pub(super) fn stopping(&self) {
+        self.send("STOPPING=1");
     }
 
     /// Reports that the process `by` is the service's main process from now on, and serves.
     /// This is one message, because the manager may accept messages of the main process
     /// only, and this process is not that any more after the first line.
-    pub(super) fn replaced(&self, by: u32) -> io::Result<()> {
-        self.send(&format!("MAINPID={by}\nREADY=1"))
+    pub(super) fn replaced(&self, by: u32) {
+        self.send(&format!("MAINPID={by}\nREADY=1"));
     }
 
     /// Sets the status line that the manager shows.
-    pub(super) fn status(&self, text: &str) -> io::Result<()> {
+    pub(super) fn status(&self, text: &str) {
         // A line end would begin the next field of the protocol.
-        self.send(&format!("STATUS={}", text.replace('\n', " ")))
+        self.send(&format!("STATUS={}", text.replace('\n', " ")));
     }
 
     /// Returns how often to call [`alive`](Self::alive), if the manager wants it.
@@ -87,20 +125,45 @@ impl Notifier {
         self.watchdog
     }
 
-    pub(super) fn alive(&self) -> io::Result<()> {
-        self.send("WATCHDOG=1")
+    pub(super) fn alive(&self) {
+        self.send("WATCHDOG=1");
     }
 
-    fn send(&self, fields: &str) -> io::Result<()> {
-        let Some(socket) = &self.socket else {
-            return Ok(());
+    fn send(&self, fields: &str) {
+        let Some(address) = &self.address else {
+            return;
         };
-        loop {
-            match socket.send(fields.as_bytes()) {
-                // The kernel does not restart a send that has a timeout.
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                sent => return sent.map(drop),
-            }
+        let mut socket = self.socket.borrow_mut();
+        let sent = match socket.as_ref().map(|socket| send(socket, fields)) {
+            Some(Ok(())) => return,
+            // The manager does not read.
+            Some(Err(error)) if error.kind() == ErrorKind::WouldBlock => Err(error),
+            // A manager that was restarted may have another socket at the same address.
+            Some(Err(_)) | None => connect(address).and_then(|new| {
+                send(&new, fields)?;
+                *socket = Some(new);
+                Ok(())
+            }),
+        };
+        if let Err(error) = sent {
+            self.failed(address, &error);
+        }
+    }
+}
+
+fn connect(address: &OsStr) -> io::Result<UnixDatagram> {
+    let socket = UnixDatagram::unbound()?;
+    socket.connect_addr(&socket_address(address)?)?;
+    socket.set_write_timeout(Some(SEND_TIMEOUT))?;
+    Ok(socket)
+}
+
+fn send(socket: &UnixDatagram, fields: &str) -> io::Result<()> {
+    loop {
+        match socket.send(fields.as_bytes()) {
+            // The kernel does not restart a send that has a timeout.
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            sent => return sent.map(drop),
         }
     }
 }
@@ -110,9 +173,10 @@ fn socket_address(address: &OsStr) -> io::Result<SocketAddr> {
     match address.as_bytes() {
         [b'/', ..] => SocketAddr::from_pathname(Path::new(address)),
         [b'@', name @ ..] => sys::abstract_address(name),
+        // Such as `vsock:2:1`, which systemd gives to a virtual machine.
         _ => Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "NOTIFY_SOCKET is no address of a Unix socket",
+            ErrorKind::InvalidInput,
+            "only addresses of Unix sockets are supported",
         )),
     }
 }
@@ -148,21 +212,22 @@ mod tests {
     }
 
     fn says_everything(address: &OsStr, manager: &UnixDatagram) {
-        let notifier = Notifier::connect(address).unwrap();
-        notifier.ready().unwrap();
+        let notifier = Notifier::to(address);
+        notifier.ready();
         assert_eq!(receive(manager), "READY=1");
-        notifier.reloading().unwrap();
+        notifier.reloading();
         let reloading = receive(manager);
         let since = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=");
         assert!(since.unwrap().parse::<u64>().unwrap() > 0);
-        notifier.replaced(42).unwrap();
+        notifier.replaced(42);
         assert_eq!(receive(manager), "MAINPID=42\nREADY=1");
-        notifier.status("two\nMAINPID=1").unwrap();
+        notifier.status("two\nMAINPID=1");
         assert_eq!(receive(manager), "STATUS=two MAINPID=1");
-        notifier.alive().unwrap();
+        notifier.alive();
         assert_eq!(receive(manager), "WATCHDOG=1");
-        notifier.stopping().unwrap();
+        notifier.stopping();
         assert_eq!(receive(manager), "STOPPING=1");
+        assert_eq!(notifier.take_error(), None);
     }
 
     fn receive(manager: &UnixDatagram) -> String {
@@ -174,7 +239,8 @@ mod tests {
     #[test]
     fn without_a_manager_nothing_happens() {
         let notifier = Notifier::default();
-        notifier.ready().unwrap();
+        notifier.ready();
+        assert_eq!(notifier.take_error(), None);
         assert_eq!(notifier.watchdog(), None);
     }
 
@@ -183,16 +249,42 @@ mod tests {
         let folder = Folder::new();
         let path = folder.path("deaf");
         let _deaf = UnixDatagram::bind(&path).unwrap();
-        let notifier = Notifier::connect(path.as_os_str()).unwrap();
-        let refused = (0..100_000).find_map(|_| notifier.alive().err());
-        assert_eq!(refused.unwrap().kind(), io::ErrorKind::WouldBlock);
+        let notifier = Notifier::to(path.as_os_str());
+        let refused = (0..100_000).find_map(|_| {
+            notifier.alive();
+            notifier.take_error()
+        });
+        let refused = refused.unwrap();
+        assert!(refused.contains("temporarily unavailable"), "{refused}");
     }
 
     #[test]
-    fn other_kinds_of_addresses_are_errors() {
-        for address in ["relative", "vsock:2:1"] {
-            assert!(Notifier::connect(address.as_ref()).is_err());
+    fn an_address_that_leads_nowhere_is_reported_once() {
+        let no_socket = "/no/such/socket";
+        for address in ["relative", "vsock:2:1", no_socket, "/dev/null"] {
+            let notifier = Notifier::to(address.as_ref());
+            let error = notifier.take_error().unwrap();
+            assert!(error.starts_with(&format!("NOTIFY_SOCKET is {address}: ")));
+            notifier.ready();
+            assert_eq!(notifier.take_error(), None);
         }
+    }
+
+    #[test]
+    fn a_manager_that_comes_back_is_notified_again() {
+        let folder = Folder::new();
+        let path = folder.path("notify");
+        let manager = UnixDatagram::bind(&path).unwrap();
+        let notifier = Notifier::to(path.as_os_str());
+        notifier.ready();
+        assert_eq!(receive(&manager), "READY=1");
+        drop(manager);
+        std::fs::remove_file(&path).unwrap();
+        notifier.alive();
+        assert!(notifier.take_error().is_some());
+        let manager = UnixDatagram::bind(&path).unwrap();
+        notifier.alive();
+        assert_eq!(receive(&manager), "WATCHDOG=1");
     }
 
     #[test]

@@ -1,21 +1,29 @@
 //! [`Program`], the file and arguments of this process, to start it again.
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf, absolute};
 use std::process::Command;
 
-use crate::{environment, sys};
+use super::role::Role;
+use crate::environment::{self, SUCCESSOR_PROGRAM};
+use crate::sys;
 
-/// The file and the arguments with which this process was started.
+/// What the kernel appends to the path of a program whose file was replaced or removed.
+const DELETED: &[u8] = b" (deleted)";
+
+/// The file, the arguments and the working directory with which this process was started.
 #[derive(Debug, Clone)]
 pub(super) struct Program {
     path: PathBuf,
     arguments: Vec<OsString>,
+    /// `None` if the directory has no path.
+    directory: Option<PathBuf>,
 }
 
 impl Program {
@@ -23,17 +31,30 @@ impl Program {
     /// working directory changes.
     pub(super) fn of_this_process() -> io::Result<Self> {
         let arguments: Vec<_> = env::args_os().collect();
+        let is_successor = Role::find() == Role::Successor;
+        let directory = directory(is_successor);
         let running = env::current_exe()?;
-        let named = arguments.first().and_then(|name| find(Path::new(name)));
-        Ok(Self {
+        let named = arguments
+            .first()
+            .and_then(|name| find(Path::new(name), directory.as_deref()))
             // A link such as `current/server` is kept, so that it can be pointed at another
             // file before an upgrade. But the parent can set the first argument to
             // anything, so a name that leads to another file is not used.
+            .filter(|named| is_same_file(named, sys::executable().unwrap_or(&running)));
+        // The file may have been replaced again since the old master has started it.
+        let told = || env::var_os(SUCCESSOR_PROGRAM).filter(|_| is_successor);
+        Ok(Self {
             path: named
-                .filter(|named| is_same_file(named, &running))
-                .unwrap_or(running),
+                .or_else(|| told().map(PathBuf::from))
+                .unwrap_or_else(|| without_mark(running)),
             arguments,
+            directory,
         })
+    }
+
+    /// Sets the directory in which the program is started.
+    pub(super) fn set_directory(&mut self, directory: PathBuf) {
+        self.directory = Some(directory);
     }
 
     #[cfg(test)]
@@ -41,6 +62,7 @@ impl Program {
         Self {
             path: path.into(),
             arguments: arguments.iter().map(Into::into).collect(),
+            directory: None,
         }
     }
 
@@ -64,6 +86,13 @@ impl Program {
         let mut command = Command::new(path);
         if let Some((name, rest)) = self.arguments.split_first() {
             command.arg0(name).args(rest);
+        }
+        // A directory that was removed must not keep workers from being started. They are then
+        // started in the working directory of this process.
+        if let Some(directory) = self.directory.as_ref().filter(|path| path.is_dir()) {
+            // The variable keeps the path as it was written: a link such as `current` may be
+            // pointed at another directory before the next start.
+            command.current_dir(directory).env("PWD", directory);
         }
         command
     }
@@ -90,16 +119,38 @@ pub fn program_at(path: &Path) -> Command {
     command
 }
 
+/// Returns the working directory. A path through links, as the shell has it in `PWD`, is kept.
+///
+/// The old master has set `PWD` for a successor. By now a link in that path may lead elsewhere.
+fn directory(is_successor: bool) -> Option<PathBuf> {
+    let shown = env::var_os("PWD").map(PathBuf::from);
+    shown
+        .filter(|path| path.is_absolute() && (is_successor || is_same_file(path, Path::new("."))))
+        .or_else(|| env::current_dir().ok())
+}
+
+/// Removes the mark of a file that was replaced or removed since the program was started.
+pub(super) fn without_mark(running: PathBuf) -> PathBuf {
+    match running.as_os_str().as_bytes().strip_suffix(DELETED) {
+        Some(path) if !running.exists() => PathBuf::from(OsStr::from_bytes(path)),
+        _ => running,
+    }
+}
+
 /// Finds a name without a slash in `PATH`, and makes another path absolute.
-fn find(name: &Path) -> Option<PathBuf> {
+fn find(name: &Path, directory: Option<&Path>) -> Option<PathBuf> {
+    let absolute = |path: &Path| match directory {
+        Some(directory) => absolute(directory.join(path)).ok(),
+        None => absolute(path).ok(),
+    };
     if name.as_os_str().as_encoded_bytes().contains(&b'/') {
-        return absolute(name).ok();
+        return absolute(name);
     }
     let path = env::var_os("PATH")?;
     env::split_paths(&path)
         .map(|directory| directory.join(name))
         .find(|file| file.is_file())
-        .and_then(|file| absolute(file).ok())
+        .and_then(|file| absolute(&file))
 }
 
 fn is_same_file(one: &Path, other: &Path) -> bool {
@@ -117,11 +168,13 @@ mod tests {
 
     #[test]
     fn names_lead_to_files() {
+        let here = env::current_dir().unwrap();
+        let find = |name| find(name, Some(&here));
         let shell = find(Path::new("sh")).unwrap();
         assert!(shell.is_absolute() && shell.ends_with("sh"));
         assert_eq!(find(Path::new("/bin/sh")), Some(PathBuf::from("/bin/sh")));
-        let here = find(Path::new("./x")).unwrap();
-        assert_eq!(here, env::current_dir().unwrap().join("x"));
+        let relative = find(Path::new("./x")).unwrap();
+        assert_eq!(relative, here.join("x"));
         assert_eq!(find(Path::new("no-such-program-anywhere")), None);
     }
 
@@ -135,6 +188,18 @@ mod tests {
         fs::remove_file(&link).unwrap();
         assert!(!is_same_file(&link, &running));
         assert!(!is_same_file(Path::new("/bin/sh"), &running));
+    }
+
+    #[test]
+    fn a_removed_file_is_found_by_its_path() {
+        let removed = |path: &str| without_mark(PathBuf::from(path));
+        assert_eq!(removed("/no/app (deleted)"), Path::new("/no/app"));
+        assert_eq!(removed("/no/app"), Path::new("/no/app"));
+        // A file may have such a name.
+        let folder = Folder::new();
+        let path = folder.path("app (deleted)");
+        fs::write(&path, "").unwrap();
+        assert_eq!(without_mark(path.clone()), path);
     }
 
     #[test]

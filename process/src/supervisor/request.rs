@@ -1,5 +1,6 @@
 //! [`Request`], which signals and the control socket send to the master.
 
+use std::ffi::c_int;
 use std::fmt;
 use std::time::Duration;
 
@@ -25,6 +26,9 @@ pub(super) enum Request {
     Restart(u32, oneshot::Sender<Result<(), String>>),
     /// Drain the workers until the deadline, then end. A second request ends at once.
     Stop,
+    /// A signal of this number to a master that process 1 has started, and what it requests.
+    /// While the master drains after an upgrade, it passes the signal on.
+    Signalled(c_int, Option<Box<Request>>),
 }
 
 /// The requested number of workers.

@@ -2,22 +2,27 @@
 //!
 //! | signal | request |
 //! |---|---|
-//! | `TERM`, `INT` | [`Stop`](Request::Stop) |
+//! | `TERM`, `INT`, `QUIT` | [`Stop`](Request::Stop) |
 //! | `HUP` | [`Reload`](Request::Reload) |
 //! | `USR1` | [`Reopen`](Request::Reopen) |
 //! | `USR2` | [`Upgrade`](Request::Upgrade) |
 //! | `TTIN`, `TTOU` | [`Scale`](Request::Scale) to one worker more, or less |
 //!
-//! Ctrl-C reaches the workers too, as they are in the master's process group. They ignore it
-//! and wait for the master's message, so they drain once and not twice.
+//! Ctrl-C and Ctrl-\ reach the workers too, as they are in the master's process group. They
+//! ignore it and wait for the master's message, so they drain once and not twice.
+//!
+//! A master that process 1 has started passes signals on to its successor while it drains, and
+//! `WINCH` too, which has no meaning for itself. So there its requests are
+//! [`Signalled`](Request::Signalled).
 
 use std::future::poll_fn;
 use std::io;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use coreloop_runtime::signal::unix::{Signal, SignalKind, signal};
 use coreloop_sync::{mpsc, oneshot};
-use signal_hook::consts;
+use signal_hook::{consts, flag};
 
 use super::request::{Count, Request};
 
@@ -27,8 +32,11 @@ use super::request::{Count, Request};
 /// comes while the first workers start is neither lost, nor does it end the process.
 ///
 /// The results of these requests go nowhere: their receivers are dropped.
-pub(super) fn serve(requests: mpsc::Sender<Request>) -> io::Result<impl Future<Output = ()>> {
-    let mut signals = Signals::listen()?;
+pub(super) fn serve(
+    requests: mpsc::Sender<Request>,
+    passes_on: bool,
+) -> io::Result<impl Future<Output = ()>> {
+    let mut signals = Signals::listen(passes_on)?;
     Ok(async move {
         while let Some(request) = poll_fn(|cx| signals.poll_next(cx)).await {
             if requests.send(request).await.is_err() {
@@ -38,7 +46,18 @@ pub(super) fn serve(requests: mpsc::Sender<Request>) -> io::Result<impl Future<O
     })
 }
 
-struct Signals(Vec<(Signal, SignalRequest)>);
+/// Takes care that the kernel keeps the status of a child that has ended.
+///
+/// A parent may have set `CHLD` to be ignored, which processes inherit; then the statuses are
+/// lost. A handler changes that, and a child inherits the default.
+pub(super) fn keep_statuses() -> io::Result<()> {
+    flag::register(consts::SIGCHLD, Arc::default()).map(drop)
+}
+
+struct Signals {
+    listeners: Vec<(SignalKind, Signal, Option<SignalRequest>)>,
+    passes_on: bool,
+}
 
 #[derive(Clone, Copy)]
 enum SignalRequest {
@@ -50,11 +69,12 @@ enum SignalRequest {
 }
 
 impl Signals {
-    fn listen() -> io::Result<Self> {
+    fn listen(passes_on: bool) -> io::Result<Self> {
         // Signals that come together are handled in this order.
         let kinds = [
             (SignalKind::terminate(), SignalRequest::Stop),
             (SignalKind::interrupt(), SignalRequest::Stop),
+            (SignalKind::quit(), SignalRequest::Stop),
             (SignalKind::user_defined2(), SignalRequest::Upgrade),
             (SignalKind::hangup(), SignalRequest::Reload),
             (SignalKind::user_defined1(), SignalRequest::Reopen),
@@ -67,15 +87,26 @@ impl Signals {
                 SignalRequest::Scale(Count::OneLess),
             ),
         ];
-        let listeners = kinds.map(|(kind, meaning)| Ok((signal(kind)?, meaning)));
-        Ok(Self(listeners.into_iter().collect::<io::Result<_>>()?))
+        let kinds = kinds.map(|(kind, meaning)| (kind, Some(meaning)));
+        let only_passed_on = passes_on.then_some((SignalKind::window_change(), None));
+        let listeners = kinds.into_iter().chain(only_passed_on);
+        let listeners = listeners.map(|(kind, meaning)| Ok((kind, signal(kind)?, meaning)));
+        Ok(Self {
+            listeners: listeners.collect::<io::Result<_>>()?,
+            passes_on,
+        })
     }
 
     /// Returns the next request; `None` when the loop has ended.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Request>> {
-        for (signal, meaning) in &mut self.0 {
+        for (kind, signal, meaning) in &mut self.listeners {
             if let Poll::Ready(came) = signal.poll_recv(cx) {
-                return Poll::Ready(came.map(|()| meaning.request()));
+                let request = meaning.as_ref().map(SignalRequest::request);
+                let number = kind.as_raw_value();
+                return Poll::Ready(came.and(match (self.passes_on, request) {
+                    (true, request) => Some(Request::Signalled(number, request.map(Box::new))),
+                    (false, request) => request,
+                }));
             }
         }
         Poll::Pending
@@ -83,12 +114,12 @@ impl Signals {
 }
 
 impl SignalRequest {
-    fn request(self) -> Request {
+    fn request(&self) -> Request {
         match self {
             Self::Stop => Request::Stop,
             Self::Reload => Request::Reload(oneshot::channel().0),
             Self::Upgrade => Request::Upgrade(oneshot::channel().0),
-            Self::Scale(count) => Request::Scale(count, oneshot::channel().0),
+            Self::Scale(count) => Request::Scale(*count, oneshot::channel().0),
             Self::Reopen => Request::Reopen(oneshot::channel().0),
         }
     }
@@ -104,13 +135,15 @@ mod tests {
     fn each_signal_becomes_its_request() {
         coreloop_runtime::block_on(async {
             let (sender, mut requests) = mpsc::channel(8);
-            let serving = serve(sender).unwrap();
+            let serving = serve(sender, false).unwrap();
             // Sent before the first poll: without a handler it would end the tests.
             send(Number::TERM);
             let serving = coreloop_runtime::spawn(serving);
             assert!(matches!(requests.recv().await, Some(Request::Stop)));
 
             send(Number::INT);
+            assert!(matches!(requests.recv().await, Some(Request::Stop)));
+            send(Number::QUIT);
             assert!(matches!(requests.recv().await, Some(Request::Stop)));
             send(Number::HUP);
             assert!(matches!(requests.recv().await, Some(Request::Reload(_))));
@@ -124,6 +157,21 @@ mod tests {
             send(Number::TTOU);
             let less = requests.recv().await;
             assert!(matches!(less, Some(Request::Scale(Count::OneLess, _))));
+
+            let (sender, mut signalled) = mpsc::channel(8);
+            let passing_on = coreloop_runtime::spawn(serve(sender, true).unwrap());
+            send(Number::TERM);
+            let Some(Request::Signalled(consts::SIGTERM, Some(stop))) = signalled.recv().await
+            else {
+                panic!("another request");
+            };
+            assert!(matches!(*stop, Request::Stop));
+            send(Number::WINCH);
+            let passed_on = signalled.recv().await;
+            let number = consts::SIGWINCH;
+            assert!(matches!(passed_on, Some(Request::Signalled(n, None)) if n == number));
+            passing_on.abort();
+            assert!(matches!(requests.recv().await, Some(Request::Stop)));
 
             drop(requests);
             send(Number::HUP);

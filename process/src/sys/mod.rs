@@ -16,6 +16,7 @@
 //! | [`pin_thread`] | keeps this thread on one core, if the system lets it |
 //! | [`name_thread`] | names this thread for `ps` and `top` |
 //! | [`set_identity`] | changes the user and the groups of this process, which has one thread, for good |
+//! | [`unblock_signals`] | unblocks all signals in this thread |
 //! | [`end_with_parent`] | asks the kernel to kill this process when its parent ends; does nothing where the kernel cannot |
 //! | [`SOCKET_PAIR_NAMES_ITS_CREATOR`] | whether the peer's process of a socket pair is known, and is the process that made the pair |
 //!
@@ -41,6 +42,8 @@
 //! | [`handshakes`] | the peers that are in the middle of a TCP handshake with a port |
 //! | [`let_packets_pass`] | waits until the kernel has handled the packets that it handles now |
 
+mod signal_mask;
+
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]
@@ -51,6 +54,7 @@ mod other;
 #[cfg(not(target_os = "linux"))]
 use other as system;
 
+pub(crate) use signal_mask::unblock_signals;
 pub use system::resident;
 pub(crate) use system::{
     Pidfd, SOCKET_PAIR_NAMES_ITS_CREATOR, SOCKET_PER_SLOT, abstract_address, allowed_cores,

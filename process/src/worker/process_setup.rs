@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use super::reporter::Reporter;
 use super::run::FAILED;
 use crate::channel::{Channel, Start};
+use crate::environment::{WORKER, is_standard_input};
 use crate::{parent, sys};
 
 /// The maximum length of a thread's name in the kernel.
@@ -28,10 +29,10 @@ pub(crate) fn attach() -> io::Result<()> {
     if channel.is_some() {
         return Ok(());
     }
-    if !parent::has_channel() {
+    if !has_channel() {
         return Err(io::Error::other(
-            "CORELOOP_WORKER is set, but the standard input is no channel to a master; \
-             unset it: only a master starts workers",
+            "CORELOOP_WORKER is set, but the standard input is no channel to the master; \
+             `Supervisor::new` has to be called before the program replaces its standard input",
         ));
     }
     if let Err(error) = parent::end_with_master() {
@@ -41,6 +42,12 @@ pub(crate) fn attach() -> io::Result<()> {
     }
     *channel = Some(parent::take_channel()?);
     Ok(())
+}
+
+/// Returns whether the standard input is the channel that the master has made for this process.
+fn has_channel() -> bool {
+    let mark = env::var(WORKER).unwrap_or_default();
+    is_standard_input(mark.split_once(' ').map(|(_, identity)| identity))
 }
 
 /// Takes the channel to the master; a second call returns an error.

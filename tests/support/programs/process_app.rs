@@ -12,12 +12,17 @@
 //! | `e` | its function returns an error |
 //! | `x` | its function panics |
 //! | `d` | starts a process that is an orphan at once, and answers its pid |
+//! | `r` | answers its `--config` and its working directory |
+//! | `m` | starts a server as a child, which is no worker, and answers its first line |
+//! | `k` | answers how many variables of masters a child of `Command` gets, and which signals are blocked there |
 //! | `v` | answers the names of variables that masters and systemd set |
 //! | other | answers the byte |
 
 use std::env;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::rc::Rc;
@@ -101,6 +106,22 @@ struct Options {
     /// Workers wait at the start of `main` until this pipe has no writer.
     #[arg(long)]
     hold_at_start: Option<PathBuf>,
+    /// A successor waits in this way at the start of `main`.
+    #[arg(long)]
+    hold_successor: Option<PathBuf>,
+    /// Reads this file at the start of `main`.
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// Goes to the root directory before `run`.
+    #[arg(long)]
+    leave: bool,
+    /// Where workers and new masters start.
+    #[arg(long)]
+    current_dir: Option<PathBuf>,
+    #[arg(long, default_value = "app")]
+    name: String,
+    #[arg(long)]
+    no_title: bool,
     /// Workers wait in this way before `run`.
     #[arg(long)]
     hold_before_run: Option<PathBuf>,
@@ -141,6 +162,15 @@ fn main() -> io::Result<()> {
     {
         wait(pipe, "at its start")?;
     }
+    if let Some(pipe) = &options.hold_successor
+        && env::var_os("CORELOOP_UPGRADE").is_some()
+    {
+        wait(pipe, "at its start")?;
+    }
+    let config = match &options.config {
+        Some(path) => std::fs::read_to_string(path)?.trim_end().to_owned(),
+        None => String::new(),
+    };
     let workers = match options.threads {
         Some(threads) => Workers::threads(threads),
         None => Workers::processes(options.workers),
@@ -151,7 +181,7 @@ fn main() -> io::Result<()> {
         .max_wait(Duration::from_millis(options.longest_backoff))
         .max_failed_starts(options.boots);
     let mut supervisor = Supervisor::new()
-        .name("app")
+        .name(&options.name)
         .workers(workers)
         .restarts(restarts)
         .drain(Duration::from_millis(options.drain))
@@ -197,6 +227,12 @@ fn main() -> io::Result<()> {
     if let Some(path) = &options.pid_file {
         supervisor = supervisor.pid_file(path);
     }
+    if let Some(directory) = &options.current_dir {
+        supervisor = supervisor.current_dir(directory);
+    }
+    if options.no_title {
+        supervisor = supervisor.title(false);
+    }
     if options.panicking_hook {
         supervisor = supervisor.on_event(|event| panic!("hooked: {event}"));
     }
@@ -210,7 +246,12 @@ fn main() -> io::Result<()> {
     } else if let Some(address) = supervisor.local_addr(0) {
         println!("listening on {address}, master {}", process::id());
     }
-    supervisor.run(async move |worker| serve(worker, &options).await)
+    let directory = env::current_dir().unwrap_or_default();
+    let place = format!("{config} in {}\n", directory.display());
+    if options.leave {
+        env::set_current_dir("/")?;
+    }
+    supervisor.run(async move |worker| serve(worker, &options, &place).await)
 }
 
 fn wait(pipe: &Path, place: &str) -> io::Result<()> {
@@ -243,7 +284,7 @@ async fn check(checks: &Path, worker: NewWorker) -> io::Result<()> {
     }
 }
 
-async fn serve(worker: Worker, options: &Options) -> io::Result<()> {
+async fn serve(worker: Worker, options: &Options, place: &str) -> io::Result<()> {
     let fails_again = options.fail_again == Some(worker.slot()) && worker.generation() > 0;
     if options.fail_before_ready || fails_again {
         return Err(io::Error::other("asked to fail"));
@@ -284,7 +325,8 @@ async fn serve(worker: Worker, options: &Options) -> io::Result<()> {
                     continue;
                 }
                 let counted = options.count_bytes.then(|| worker.clone());
-                let obeying = obey(stream, worker.clone(), Rc::clone(&end), counted);
+                let place = place.to_owned();
+                let obeying = obey(stream, worker.clone(), place, Rc::clone(&end), counted);
                 if options.serial {
                     drop(obeying.await);
                 } else {
@@ -310,6 +352,7 @@ fn line(worker: &Worker) -> String {
 async fn obey(
     mut stream: TcpStream,
     worker: Worker,
+    place: String,
     end: Rc<mpsc::Sender<u8>>,
     counted: Option<Worker>,
 ) -> io::Result<()> {
@@ -349,6 +392,9 @@ async fn obey(
                 }
                 b'd' => orphan()?,
                 b'v' => variables(),
+                b'r' => place.clone(),
+                b'm' => child_server()?,
+                b'k' => child_state().await?,
                 b'c' => process::abort(),
                 b'h' => loop {
                     std::hint::spin_loop();
@@ -371,6 +417,30 @@ fn orphan() -> io::Result<String> {
     let mut shell = process::Command::new("sh");
     let script = "sleep 1000 </dev/null >/dev/null 2>&1 & echo $!";
     let output = shell.args(["-c", script]).output()?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Starts a server, with the environment of this process and a standard input as workers have it.
+fn child_server() -> io::Result<String> {
+    let (input, _other) = UnixStream::pair()?;
+    let mut server = process::Command::new(env::current_exe()?)
+        .arg("--workers=1")
+        .stdin(OwnedFd::from(input))
+        .stdout(process::Stdio::piped())
+        .spawn()?;
+    let mut line = String::new();
+    if let Some(output) = server.stdout.take() {
+        BufReader::new(output).read_line(&mut line)?;
+    }
+    server.kill()?;
+    server.wait()?;
+    Ok(format!("{}\n", line.trim_end()))
+}
+
+async fn child_state() -> io::Result<String> {
+    let script = "echo $(env | grep -c ^CORELOOP_) $(grep SigBlk /proc/self/status)";
+    let mut shell = coreloop::process::Command::new("sh");
+    let output = shell.args(["-c", script]).output().await?;
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 

@@ -172,7 +172,7 @@ fn sockets_are_non_blocking_and_closed_on_exec() {
     };
     let plain = TcpListener::bind("127.0.0.1:0").unwrap();
     rustix::io::fcntl_setfd(&plain, rustix::io::FdFlags::empty()).unwrap();
-    let taken = SocketGroup::from_inherited(inherited, vec![plain.into()], None).unwrap();
+    let taken = SocketGroup::from_inherited(inherited, vec![plain.into()], None, None).unwrap();
     for socket in group.sockets().chain(unix.sockets()).chain(taken.sockets()) {
         let flags = rustix::io::fcntl_getfd(socket).unwrap();
         assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
@@ -209,7 +209,7 @@ fn an_inherited_group_keeps_its_connections() {
         kind: old.kind(),
     };
     let sockets = old.sockets().map(|fd| fd.try_clone_to_owned().unwrap());
-    let mut new = SocketGroup::from_inherited(inherited, sockets.collect(), None).unwrap();
+    let mut new = SocketGroup::from_inherited(inherited, sockets.collect(), None, None).unwrap();
     assert_eq!(new.local_addr().unwrap(), old.local_addr().unwrap());
     assert_eq!(new.address(), "127.0.0.1:0");
     drop(old);
@@ -233,7 +233,7 @@ fn an_inherited_group_keeps_its_connections() {
 /// workers as it had ever had, when it was replaced.
 #[test]
 fn the_reserve_of_an_inherited_group_stays_in_reserve() {
-    let mut old = SocketGroup::udp("127.0.0.1:0").unwrap();
+    let mut old = SocketGroup::udp("127.0.0.1:0", SocketOptions::new()).unwrap();
     old.grow(4).unwrap();
     old.steer(2).unwrap();
     old.retire(3);
@@ -247,7 +247,7 @@ fn the_reserve_of_an_inherited_group_stays_in_reserve() {
         count: old.slots().unwrap(),
         span: old.span(),
     };
-    let new = SocketGroup::from_inherited(inherited, sockets.collect(), Some(slots)).unwrap();
+    let new = SocketGroup::from_inherited(inherited, sockets.collect(), Some(slots), None).unwrap();
     assert_eq!(new.sockets().count(), 4);
     assert_eq!((new.slots(), new.span()), (Some(2), 4));
 }
@@ -261,7 +261,7 @@ fn inheriting_no_sockets_or_too_many_is_an_error() {
     ] {
         let address = "127.0.0.1:1".to_owned();
         let inherited = Inherited { address, kind };
-        let error = SocketGroup::from_inherited(inherited, sockets, None).unwrap_err();
+        let error = SocketGroup::from_inherited(inherited, sockets, None, None).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     }
 }

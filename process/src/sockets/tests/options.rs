@@ -209,7 +209,7 @@ fn inherited_sockets_get_the_options_of_the_new_program() {
     assert!(keepalive());
     let (inherited, sockets) = pass();
     let options = SocketOptions::new().backlog(1);
-    let _new = SocketGroup::from_inherited(inherited, sockets, Some(options)).unwrap();
+    let _new = SocketGroup::from_inherited(inherited, sockets, None, Some(options)).unwrap();
     assert!(!keepalive());
     old.steer(1).unwrap();
     let (_clients, queued) = fill(&old);
@@ -217,5 +217,5 @@ fn inherited_sockets_get_the_options_of_the_new_program() {
 
     let (inherited, sockets) = pass();
     let options = SocketOptions::new().mode(0o600);
-    SocketGroup::from_inherited(inherited, sockets, Some(options)).unwrap_err();
+    SocketGroup::from_inherited(inherited, sockets, None, Some(options)).unwrap_err();
 }

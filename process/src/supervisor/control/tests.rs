@@ -392,6 +392,7 @@ async fn master(mut requests: mpsc::Receiver<Request>) {
                 drop(answer.send(Ok(())));
             }
             Request::Stop => break,
+            Request::Signalled(..) => panic!("no client sends a signal"),
         }
     }
 }

@@ -33,6 +33,8 @@ impl EventFacts {
             Event::Bakes { .. } => ("bakes", None, false),
             Event::CheckFailed { slot, pid, .. } => ("check_failed", Some((*slot, *pid)), true),
             Event::Replaced { slot, result } => ("replaced", Some((*slot, None)), result.is_err()),
+            Event::NotNotified { .. } => ("not_notified", None, true),
+            Event::NotRestored { .. } => ("not_restored", None, true),
             Event::Stopping => ("stopping", None, false),
         };
         Self {

@@ -7,21 +7,26 @@
 //!    when all its workers serve.
 //! 2. If a successor has taken them over and then does not serve, this master takes them
 //!    back once the successor has ended, however it ended.
-//! 3. The service manager may have ended, which is no reason to stop: errors in sending to
-//!    it are ignored.
+//! 3. The service manager may have ended, which is no reason to stop: the first error in sending
+//!    to it is reported, and all others are ignored.
 
+use std::env;
+use std::ffi::c_int;
 use std::io;
 use std::time::Duration;
 
 use coreloop_runtime::task::{JoinSet, spawn};
 use coreloop_runtime::time::{Instant, timeout};
 use coreloop_sync::{CancellationToken, mpsc};
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::Options;
 use super::pid_file::PidFile;
+use crate::environment::SUCCESSOR;
 use crate::sockets::SocketGroup;
 use crate::supervisor::control::{ControlSocket, ControlSocketFile};
 use crate::supervisor::event::Event;
+use crate::supervisor::init;
 use crate::supervisor::notify::Notifier;
 use crate::supervisor::request::Request;
 use crate::supervisor::signals;
@@ -36,6 +41,8 @@ pub(super) struct External {
     notifier: Notifier,
     /// The sockets and the channel of the old master, until this master serves.
     inheritance: Option<Inheritance>,
+    /// The process id of the old master.
+    predecessor: Option<String>,
     requests: mpsc::Sender<Request>,
     control: Option<ServedControl>,
     /// Each serves a control socket: this one, or one that was replaced.
@@ -45,6 +52,8 @@ pub(super) struct External {
     pid_file: Option<PidFile>,
     alive_at: Option<Instant>,
     is_announced: bool,
+    /// The new master, which this process has started and does not reap: its id stays valid.
+    successor: Option<Pid>,
     /// Whether this master has to remove the files of its Unix sockets.
     owns_names: bool,
 }
@@ -63,14 +72,17 @@ impl External {
         requests: mpsc::Sender<Request>,
     ) -> io::Result<Self> {
         // First, because until then a signal ends the process.
-        drop(spawn(signals::serve(requests.clone())?));
-        let notifier = Notifier::from_env()?;
+        let signals = signals::serve(requests.clone(), init::may_be_parent())?;
+        drop(spawn(signals));
+        signals::keep_statuses()?;
+        let notifier = Notifier::from_env();
         let mut external = Self {
             alive_at: notifier
                 .watchdog()
                 .and_then(|period| Instant::now().checked_add(period)),
             notifier,
             owns_names: inheritance.is_none(),
+            predecessor: inheritance.as_ref().and_then(|_| env::var(SUCCESSOR).ok()),
             inheritance,
             requests,
             control: None,
@@ -78,6 +90,7 @@ impl External {
             ending: CancellationToken::new(),
             pid_file: None,
             is_announced: false,
+            successor: None,
         };
         if external.inheritance.is_none() {
             if let Some(path) = &options.control {
@@ -103,7 +116,7 @@ impl External {
             self.owns_names = true;
         }
         self.is_announced = true;
-        let _ = self.notifier.ready();
+        self.notifier.ready();
         Ok(true)
     }
 
@@ -115,28 +128,52 @@ impl External {
     }
 
     pub(super) fn reloading(&self) {
-        let _ = self.notifier.reloading();
+        self.notifier.reloading();
     }
 
     pub(super) fn reloaded(&self) {
         if self.is_announced {
-            let _ = self.notifier.ready();
+            self.notifier.ready();
         }
     }
 
     pub(super) fn status(&self, event: &Event) {
-        let _ = self.notifier.status(&event.to_string());
+        self.notifier.status(&event.to_string());
     }
 
     pub(super) fn stopping(&self) {
-        let _ = self.notifier.stopping();
+        self.notifier.stopping();
     }
 
     /// Called when a successor with this process id serves. The files belong to it from now
     /// on.
     pub(super) fn upgraded_to(&mut self, pid: u32) {
         self.owns_names = false;
-        let _ = self.notifier.replaced(pid);
+        self.successor = i32::try_from(pid).ok().and_then(Pid::from_raw);
+        self.notifier.replaced(pid);
+    }
+
+    /// Passes a signal on to the successor, if process 1 has sent it: until this master has ended,
+    /// process 1 knows no other. Returns whether the successor gets the signal.
+    pub(super) fn pass_on(&self, number: c_int) -> bool {
+        let (Some(successor), Some(signal)) = (self.successor, Signal::from_named_raw(number))
+        else {
+            return false;
+        };
+        if !init::is_parent() {
+            return false;
+        }
+        // A terminal has sent its signals to both.
+        if !(matches!(signal, Signal::INT | Signal::QUIT) && init::is_in_foreground()) {
+            // This fails if the successor has just ended.
+            let _ = kill_process(successor, signal);
+        }
+        true
+    }
+
+    /// Returns why the service manager could not be notified, once.
+    pub(super) fn notify_error(&self) -> Option<String> {
+        self.notifier.take_error()
     }
 
     /// Called when an attempt at an upgrade has failed. Takes back the files that the new
@@ -154,7 +191,7 @@ impl External {
                 }
             }
         }
-        self.pid_file.as_ref().map_or(Ok(()), PidFile::restore)
+        self.pid_file.as_mut().map_or(Ok(()), PidFile::restore)
     }
 
     /// Returns when the service manager expects the next message, if it expects any.
@@ -165,7 +202,7 @@ impl External {
     pub(super) fn tick(&mut self, now: Instant) {
         let period = self.notifier.watchdog().unwrap_or(Duration::MAX);
         if self.alive_at.is_some_and(|at| at <= now) {
-            let _ = self.notifier.alive();
+            self.notifier.alive();
             self.alive_at = now.checked_add(period);
         }
     }
@@ -211,8 +248,10 @@ impl External {
     }
 
     fn write_pid_file(&mut self, options: &Options) -> io::Result<()> {
+        let predecessor = self.predecessor.as_deref();
         let path = options.pid_file.as_deref();
-        self.pid_file = path.map(PidFile::create).transpose()?;
+        let create = |path| PidFile::create(path, predecessor);
+        self.pid_file = path.map(create).transpose()?;
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Stdio};
+use std::process::{self, Child, Stdio};
 use std::sync::Arc;
 use std::thread;
 
@@ -13,7 +13,6 @@ use super::Options;
 use crate::channel::Channel;
 use crate::environment;
 use crate::supervisor::program::Program;
-use crate::supervisor::role;
 use crate::supervisor::workers::WorkerOutput;
 use crate::worker::{self, Reporter, Worker};
 
@@ -21,6 +20,7 @@ use crate::worker::{self, Reporter, Worker};
 #[derive(Debug)]
 pub(super) struct Launcher<F> {
     name: String,
+    has_title: bool,
     program: Program,
     output: WorkerOutput,
     /// Whether each process leads a group.
@@ -39,6 +39,7 @@ where
     pub(super) fn new(options: &Options, program: Program, function: F) -> Self {
         Self {
             name: options.name.clone(),
+            has_title: options.has_title,
             program,
             output: options.output,
             has_groups: options.confinement.kills_children(),
@@ -50,11 +51,17 @@ where
     /// Starts a process whose standard input is `channel`.
     pub(super) fn process(&self, slot: u32, channel: Channel) -> io::Result<Child> {
         let mut command = self.program.same_command();
-        command
-            .arg0(format!("{}: worker {slot}", self.name))
-            .stdin(Stdio::from(channel.into_socket()));
+        let socket = channel.into_socket();
         environment::prepare_worker(&mut command);
-        command.env(role::WORKER, slot.to_string());
+        if self.has_title {
+            command.arg0(format!("{}: worker {slot}", self.name));
+        }
+        command
+            .env(
+                environment::WORKER,
+                environment::mark(process::id(), &socket)?,
+            )
+            .stdin(Stdio::from(socket));
         if self.has_groups {
             command.process_group(0);
         }

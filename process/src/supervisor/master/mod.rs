@@ -74,6 +74,8 @@ pub(super) type EventHook = Box<dyn Fn(&Event)>;
 pub(super) struct Options {
     pub(super) program: Program,
     pub(super) name: String,
+    /// Whether the master sets the title of its workers.
+    pub(super) has_title: bool,
     pub(super) kind: WorkerKind,
     pub(super) count: u32,
     pub(super) is_pinned: bool,
@@ -246,6 +248,9 @@ where
             self.report(&Event::Listening { index, address });
         }
         loop {
+            if let Some(error) = self.external.notify_error() {
+                self.report(&Event::NotNotified { error });
+            }
             if let Some(result) = self.run_actions() {
                 return result.map_err(io::Error::other);
             }
@@ -362,6 +367,11 @@ where
             // A child of a worker holds its pipe open, perhaps for ever.
             self.ends.cancel();
             while self.forwarding.join_next().await.is_some() {}
+        }
+        while let Ok(request) = self.requests.try_recv() {
+            if let Request::Signalled(number, _) = request {
+                self.external.pass_on(number);
+            }
         }
         self.external.finish(&self.groups);
         self.outputs.finish();

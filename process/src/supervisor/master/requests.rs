@@ -25,6 +25,13 @@ where
         let now = Instant::now();
         let is_stopping = self.fleet.is_stopping();
         match request {
+            Request::Signalled(number, request) => {
+                let is_for_both = matches!(request.as_deref(), Some(Request::Stop));
+                let was_passed_on = self.external.pass_on(number);
+                if let Some(request) = request.filter(|_| is_for_both || !was_passed_on) {
+                    self.handle_request(*request);
+                }
+            }
             // The client may have disconnected.
             Request::Status(reply) => drop(reply.send(self.status(now))),
             Request::Stop => {
@@ -32,9 +39,8 @@ where
                     self.report(&Event::Stopping);
                     self.external.stopping();
                 }
-                if let Some((attempt, reply)) = self.upgrade.take() {
+                if let Some((attempt, _reply)) = self.upgrade.take() {
                     attempt.abort();
-                    drop(reply.send(Err("the master was asked to stop".to_owned())));
                 }
                 self.kept.clear();
                 self.fleet.stop(now);
@@ -58,6 +64,7 @@ where
                 self.kept.push(request);
             }
             Request::Reload(reply) => {
+                self.restore_files();
                 self.external.reloading();
                 let pass = self.fleet.reload(now);
                 self.reloads.push((pass, reply));
@@ -86,6 +93,17 @@ where
             }
             Request::Upgrade(reply) => self.upgrade(reply),
             Request::Reopen(reply) => self.reopen(reply),
+        }
+    }
+
+    /// Creates the control socket and the pid file again, if another program has removed them.
+    /// A successor may have taken them over if there is one.
+    fn restore_files(&mut self) {
+        if self.upgrade.is_none()
+            && let Err(error) = self.external.restore()
+        {
+            let error = error.to_string();
+            self.report(&Event::NotRestored { error });
         }
     }
 
@@ -226,6 +244,7 @@ fn pass_on(request: &Request, master: u32) {
         Request::Status(_)
         | Request::Restart(..)
         | Request::Reopen(_)
+        | Request::Signalled(..)
         | Request::Upgrade(_)
         | Request::Stop => return,
     };

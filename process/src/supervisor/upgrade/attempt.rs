@@ -2,17 +2,24 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind};
+use std::pin::Pin;
 use std::process::{Child, ExitStatus, Stdio};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use coreloop_runtime::time::{Sleep, sleep};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{SLOTS, SocketTransfer, Successor, VARIABLE};
+use super::{SocketTransfer, Successor};
 use crate::channel::{AsyncChannel, Channel, MAX_DESCRIPTORS, ToPredecessor, ToSuccessor};
-use crate::environment;
+use crate::environment::{self, SUCCESSOR, SUCCESSOR_PROGRAM, SUCCESSOR_SLOTS, SUCCESSOR_SOCKET};
 use crate::sockets::InheritedSlots;
 use crate::supervisor::program::Program;
 use crate::sys::Pidfd;
+
+/// How long a process that has closed the channel may take to end.
+const CLOSING: Duration = Duration::from_secs(2);
 
 /// A process that may become the successor.
 pub(super) struct Attempt {
@@ -21,6 +28,8 @@ pub(super) struct Attempt {
     /// Reports the end of the process, as its end of the channel may stay open, for example
     /// in a child of that process.
     end: Option<Pidfd>,
+    /// Set when the process has closed the channel: until then it may end by itself.
+    closing: Option<Pin<Box<Sleep>>>,
 }
 
 /// A process that is killed and reaped when this is dropped, unless it was taken out.
@@ -39,10 +48,13 @@ impl Attempt {
         send_sockets(&ours, transfers)?;
         let mut command = program.command();
         environment::prepare_successor(&mut command);
+        let theirs = theirs.into_socket();
         let process = command
-            .env(VARIABLE, std::process::id().to_string())
-            .env(SLOTS, format!("{}/{}", slots.count, slots.span))
-            .stdin(Stdio::from(theirs.into_socket()))
+            .env(SUCCESSOR, std::process::id().to_string())
+            .env(SUCCESSOR_SOCKET, environment::identity(&theirs)?)
+            .env(SUCCESSOR_PROGRAM, program.path())
+            .env(SUCCESSOR_SLOTS, format!("{}/{}", slots.count, slots.span))
+            .stdin(Stdio::from(theirs))
             .spawn()
             .map_err(|error| {
                 let path = program.path().display();
@@ -56,32 +68,47 @@ impl Attempt {
             process: SuccessorProcess(Some(process)),
             channel: ours.into_async()?,
             end: Pidfd::open(pid)?,
+            closing: None,
         })
     }
 
     pub(super) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.closing.is_some() {
+            return self.poll_close(cx).map(|why| Err(ended_early(&why?)));
+        }
         let why = match self.channel.poll_receive::<ToPredecessor>(cx) {
-            Poll::Ready(Ok(Some((ToPredecessor::Ready, _)))) => {
-                match self.process.0.as_mut().map(Child::try_wait).transpose()? {
-                    Some(Some(status)) => status.to_string(),
-                    _ => return Poll::Ready(Ok(())),
-                }
-            }
+            Poll::Ready(Ok(Some((ToPredecessor::Ready, _)))) => match self.process.try_wait()? {
+                Some(status) => status.to_string(),
+                _ => return Poll::Ready(Ok(())),
+            },
             Poll::Ready(Ok(Some((ToPredecessor::Failed { error }, _)))) => error,
-            Poll::Ready(Ok(None)) => self.process.close()?.to_string(),
+            Poll::Ready(Ok(None)) => ready!(self.poll_close(cx))?,
             // The process has ended without reading its messages.
             Poll::Ready(Err(error)) if error.kind() == ErrorKind::ConnectionReset => {
-                self.process.close()?.to_string()
+                ready!(self.poll_close(cx))?
             }
             Poll::Ready(Err(error)) => error.to_string(),
-            Poll::Pending => match self.poll_end(cx) {
-                Poll::Ready(status) => status?.to_string(),
-                Poll::Pending => return Poll::Pending,
-            },
+            Poll::Pending => ready!(self.poll_end(cx))?.to_string(),
         };
-        Poll::Ready(Err(io::Error::other(format!(
-            "the new program ended before it was ready: {why}"
-        ))))
+        Poll::Ready(Err(ended_early(&why)))
+    }
+
+    /// Waits for the end of a process that has closed the channel, and returns how it has ended.
+    /// A process closes the channel a moment before it ends; one that runs on is killed.
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<String>> {
+        if let Poll::Ready(status) = self.poll_end(cx) {
+            return Poll::Ready(status.map(|status| status.to_string()));
+        }
+        let closing = self.closing.get_or_insert_with(|| Box::pin(sleep(CLOSING)));
+        ready!(closing.as_mut().poll(cx));
+        // Where there are no pidfds, it may have ended.
+        let is_gone = self.process.try_wait();
+        Poll::Ready(match is_gone {
+            Ok(Some(status)) => Ok(status.to_string()),
+            _ => self.process.close().map(|status| {
+                format!("it has closed its channel to the old master, and was killed: {status}")
+            }),
+        })
     }
 
     /// Waits for the end of the process. Never ready where there are no pidfds: there the
@@ -125,6 +152,10 @@ impl Attempt {
     }
 }
 
+fn ended_early(why: &str) -> io::Error {
+    io::Error::other(format!("the new program ended before it was ready: {why}"))
+}
+
 fn send_sockets(channel: &Channel, transfers: &[SocketTransfer<'_>]) -> io::Result<()> {
     for transfer in transfers {
         for sockets in transfer.sockets.chunks(MAX_DESCRIPTORS) {
@@ -136,6 +167,10 @@ fn send_sockets(channel: &Channel, transfers: &[SocketTransfer<'_>]) -> io::Resu
 }
 
 impl SuccessorProcess {
+    fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.0.as_mut().map_or(Ok(None), Child::try_wait)
+    }
+
     /// Kills the process, if it has not ended, and returns its status. This waits only for
     /// the kernel.
     fn close(&mut self) -> io::Result<ExitStatus> {

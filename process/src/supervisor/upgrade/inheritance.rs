@@ -5,10 +5,9 @@ use std::env;
 use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
 
-use rustix::fs::{Mode, OFlags};
-
-use super::{SLOTS, VARIABLE};
 use crate::channel::{Channel, Inherited, SocketKind, ToPredecessor, ToSuccessor};
+use crate::environment::{SUCCESSOR, SUCCESSOR_SLOTS};
+use crate::parent;
 use crate::sockets::InheritedSlots;
 
 /// The sockets of the old master, and the channel to it.
@@ -23,14 +22,14 @@ pub(crate) struct Inheritance {
 /// Receives the sockets of the old master, if this process is a successor. Has to be called
 /// once, and before any code reads the standard input, which is `/dev/null` afterwards.
 pub(crate) fn inherit() -> io::Result<Option<Inheritance>> {
-    if env::var_os(VARIABLE).is_none() {
+    if env::var_os(SUCCESSOR).is_none() {
         return Ok(None);
     }
     let inheritance = receive(Channel::from_socket(take_stdin()?));
     inheritance.map(Some).map_err(|error| {
         io::Error::new(
             error.kind(),
-            format!("{VARIABLE} is set, but no sockets came from an old master: {error}"),
+            format!("{SUCCESSOR} is set, but no sockets came from an old master: {error}"),
         )
     })
 }
@@ -41,7 +40,7 @@ fn receive(mut channel: Channel) -> io::Result<Inheritance> {
         let inherited = match message {
             ToSuccessor::Sockets(inherited) => inherited,
             ToSuccessor::Complete => {
-                let slots = env::var(SLOTS).ok().and_then(|text| slots(&text));
+                let slots = env::var(SUCCESSOR_SLOTS).ok().and_then(|text| slots(&text));
                 return Ok(Inheritance {
                     channel,
                     sockets,
@@ -127,7 +126,6 @@ fn given_up() -> io::Error {
 /// `/dev/null` in its place.
 fn take_stdin() -> io::Result<OwnedFd> {
     let taken = rustix::io::fcntl_dupfd_cloexec(io::stdin(), 3)?;
-    let null = rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-    rustix::stdio::dup2_stdin(null)?;
+    rustix::stdio::dup2_stdin(parent::null()?)?;
     Ok(taken)
 }

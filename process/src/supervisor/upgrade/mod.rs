@@ -53,12 +53,6 @@ use super::program::Program;
 use crate::channel::Inherited;
 use crate::sockets::InheritedSlots;
 
-/// The environment variable that holds the process id of the old master.
-pub(super) const VARIABLE: &str = "CORELOOP_UPGRADE";
-
-/// The environment variable that holds [`InheritedSlots`]: two numbers, as in "2/4".
-const SLOTS: &str = "CORELOOP_SLOTS";
-
 /// The sockets of one `bind` call, to be sent to a successor.
 #[derive(Debug)]
 pub(super) struct SocketTransfer<'a> {

@@ -92,6 +92,8 @@ fn a_successor_that_ends_or_crashes_or_sends_nonsense_is_an_error() {
         ),
         // The channel is closed, but the process runs.
         ("exec 0<&-; exec sleep 1000", "signal: 9 (SIGKILL)"),
+        // The channel is closed a moment before the end. It was once killed in that moment.
+        ("exec 0<&-; sleep 0.1; exit 7", "ready: exit status: 7"),
         (
             "printf '\\377\\377\\377\\377\\377' >&0; exec sleep 1000",
             "too long",

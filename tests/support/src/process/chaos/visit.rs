@@ -106,7 +106,7 @@ fn ask_for_datagram(address: SocketAddr) -> Result<Server, Failure> {
         socket.connect(address)?;
         socket.send(b"p")?;
         let mut line = [0; 64];
-        let length = socket.recv(&mut line)?;
+        let length = uninterrupted(|| socket.recv(&mut line))?;
         parse(&line[..length])
     };
     ask().map_err(|error: io::Error| match error.kind() {
@@ -119,7 +119,7 @@ fn read_line(stream: &mut impl Read) -> io::Result<Server> {
     let mut line = [0; 64];
     let mut length = 0;
     while !line[..length].ends_with(b"\n") {
-        match stream.read(&mut line[length..])? {
+        match uninterrupted(|| stream.read(&mut line[length..]))? {
             0 => return Err(ErrorKind::UnexpectedEof.into()),
             count => length += count,
         }
@@ -138,4 +138,15 @@ fn parse(line: &[u8]) -> io::Result<Server> {
         })
     };
     numbers().ok_or_else(|| io::Error::other(format!("not a line of the program: {line:?}")))
+}
+
+/// Repeats a call that a signal has interrupted: other tests of the process install handlers, and
+/// the kernel does not restart calls that have a timeout.
+fn uninterrupted<R>(mut call: impl FnMut() -> io::Result<R>) -> io::Result<R> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
 }
