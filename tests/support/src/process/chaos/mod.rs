@@ -1,6 +1,6 @@
 //! Chaos: operators and accidents in a random order that a seed determines, under load.
 //!
-//! [`Chaos`] runs `programs/process_chaos.rs`, [`Load`](load::Load) visits it all the time and
+//! [`Chaos`] runs `programs/process_chaos.rs`, [`Load`] visits it all the time and
 //! classifies each visit that fails, and [`Chaos::check_each_worker_answers`] asks the master for
 //! the ready workers and connects until each has answered.
 
