@@ -11,7 +11,7 @@ use std::thread;
 use coreloop_test_support::deadline::{wait_for, wait_until};
 use coreloop_test_support::folder::Folder;
 use coreloop_test_support::process::master::await_end;
-use coreloop_test_support::process::proc::{children, descriptor_count};
+use coreloop_test_support::process::proc::{children, descriptor_count, is_idle};
 use coreloop_test_support::program::{PATIENCE, program};
 use rustix::io::ioctl_fionbio;
 use rustix::process::{Pid, Signal, kill_process};
@@ -179,7 +179,8 @@ fn lines_beyond_the_limit_of_a_file_are_counted_and_kill_no_process() {
         .stderr(File::create(app.path("stderr")).unwrap());
     app.start_as_it_is(command);
     let worker = app.ask(&format!("lines {LINES}"));
-    wait_until(|| app.text("stdout").len() >= 16 * 512);
+    // Otherwise the lines that are left would fill the file again.
+    wait_until(|| app.text("stdout").len() >= 16 * 512 && is_idle(app.pid()));
     let first = app.text("stdout");
     File::options()
         .write(true)

@@ -49,6 +49,16 @@ pub fn is_asleep(process: Pid) -> bool {
     state(process) == Some('S')
 }
 
+/// Returns whether each thread of a process waits in a system call. Then the process has handled
+/// everything that had come: what comes to a descriptor makes the thread that waits for it run.
+pub fn is_idle(process: Pid) -> bool {
+    let threads = fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    threads.flatten().all(|thread| {
+        let stat = fs::read_to_string(thread.path().join("stat"));
+        stat.is_ok_and(|stat| fields(&stat).is_some_and(|fields| fields.starts_with('S')))
+    })
+}
+
 /// Returns the processor time of a process, in hundredths of a second.
 pub fn computed(process: Pid) -> u64 {
     // The user time. The state is the first field.
@@ -60,9 +70,13 @@ fn state(process: Pid) -> Option<char> {
     stat(process)?.chars().next()
 }
 
-/// Returns the fields of a process's status after its name, which may have spaces.
+/// Returns the fields of a process's status after its name.
 fn stat(process: Pid) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    let (_, fields) = stat.rsplit_once(") ")?;
-    Some(fields.to_owned())
+    fields(&stat).map(str::to_owned)
+}
+
+/// Returns the fields after the name, which may have spaces.
+fn fields(stat: &str) -> Option<&str> {
+    stat.rsplit_once(") ").map(|(_, fields)| fields)
 }
