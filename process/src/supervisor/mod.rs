@@ -389,7 +389,7 @@ impl Supervisor {
         }
         let options = Options {
             program: program?,
-            name: identity::one_line(&self.name),
+            name: self.name,
             has_title: self.identity.has_title,
             kind,
             count,

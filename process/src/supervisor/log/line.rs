@@ -1,5 +1,6 @@
 //! [`LogLine`], a line of a log with its origin.
 
+use std::process;
 use std::time::SystemTime;
 
 /// A line of a [`Log`](super::Log), as its [hook](super::Log::hook) gets it.
@@ -27,6 +28,24 @@ pub struct LogLine<'a> {
     /// The text, without a line end. A line of a worker may have any bytes. The text of an
     /// event may have several lines, for example if a worker panicked.
     pub message: &'a [u8],
+}
+
+impl LogLine<'_> {
+    /// Returns an empty line of the master that runs in this process. It does not name the
+    /// program: the writer of a log knows it.
+    pub(in crate::supervisor) fn of_master(time: SystemTime) -> Self {
+        Self {
+            time,
+            program: "",
+            slot: None,
+            pid: process::id(),
+            worker: None,
+            stream: LogStream::Master,
+            event: None,
+            is_failure: false,
+            message: b"",
+        }
+    }
 }
 
 /// The origin of a [`LogLine`].

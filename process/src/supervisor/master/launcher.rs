@@ -12,6 +12,7 @@ use coreloop_runtime::runtime::Builder;
 use super::Options;
 use crate::channel::Channel;
 use crate::environment;
+use crate::supervisor::identity::one_line;
 use crate::supervisor::program::Program;
 use crate::supervisor::workers::WorkerOutput;
 use crate::worker::{self, Reporter, Worker};
@@ -19,6 +20,7 @@ use crate::worker::{self, Reporter, Worker};
 /// Starts workers.
 #[derive(Debug)]
 pub(super) struct Launcher<F> {
+    /// The name of the program, for titles and threads.
     name: String,
     has_title: bool,
     program: Program,
@@ -38,7 +40,7 @@ where
 {
     pub(super) fn new(options: &Options, program: Program, function: F) -> Self {
         Self {
-            name: options.name.clone(),
+            name: one_line(&options.name),
             has_title: options.has_title,
             program,
             output: options.output,

@@ -1,12 +1,12 @@
 //! [`Format`], the form of a line.
 
-use std::process;
 use std::time::SystemTime;
 
 use humantime::format_rfc3339_millis;
 use serde::Serialize;
-use serde_json::value::RawValue;
+use serde::de::IgnoredAny;
 
+use crate::supervisor::identity::one_line;
 use crate::supervisor::log::{Form, LogLine, LogStream};
 
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub(super) struct Format {
     shown: String,
 }
 
-/// A line of the JSON form.
+/// A line of the JSON form, without its `data`.
 #[derive(Debug, Serialize)]
 struct JsonLine<'a> {
     time: String,
@@ -37,8 +37,6 @@ struct JsonLine<'a> {
     lines: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<&'a RawValue>,
 }
 
 impl Format {
@@ -47,7 +45,7 @@ impl Format {
             form,
             has_timestamps,
             program: program.to_owned(),
-            shown: without_control_characters(program),
+            shown: one_line(program),
         }
     }
 
@@ -68,27 +66,14 @@ impl Format {
     /// Appends the number of lines that were lost.
     pub(super) fn gap(&self, to: &mut Vec<u8>, count: u64, why: &str) {
         let text = gap_text(count, why);
-        let time = SystemTime::now();
+        let line = gap_line(&text);
         match self.form {
             Form::Text => {
-                self.timestamp(to, time);
+                self.timestamp(to, line.time);
                 let text = format!("[{text}]\n");
                 to.extend_from_slice(text.as_bytes());
             }
-            Form::Json => {
-                let line = LogLine {
-                    time,
-                    program: &self.program,
-                    slot: None,
-                    pid: process::id(),
-                    worker: None,
-                    stream: LogStream::Master,
-                    event: Some("lost"),
-                    is_failure: true,
-                    message: text.as_bytes(),
-                };
-                self.json(to, &line, Some(count));
-            }
+            Form::Json => self.json(to, &line, Some(count)),
         }
     }
 
@@ -124,14 +109,31 @@ impl Format {
             worker: line.worker,
             lines,
             message: if data.is_some() { None } else { Some(&text) },
-            data,
         };
         let start = to.len();
-        // Text, numbers and an object that was checked are always written to a vector.
+        // Text and numbers are always written to a vector.
         if serde_json::to_writer(&mut *to, &object).is_err() {
             to.truncate(start);
+        } else if let Some(data) = data {
+            // The bytes of the line take the place of the closing brace: with the type that
+            // `serde_json` has for this, users would find that type in compiler errors of theirs.
+            to.pop();
+            to.extend_from_slice(b",\"data\":");
+            to.extend_from_slice(data.as_bytes());
+            to.push(b'}');
         }
         to.push(b'\n');
+    }
+}
+
+/// Returns the line in the place of lines that were lost. Like the lines of [`LogLine::of_master`],
+/// it does not name the program.
+pub(super) fn gap_line(text: &str) -> LogLine<'_> {
+    LogLine {
+        event: Some("lost"),
+        is_failure: true,
+        message: text.as_bytes(),
+        ..LogLine::of_master(SystemTime::now())
     }
 }
 
@@ -141,23 +143,12 @@ pub(super) fn gap_text(count: u64, why: &str) -> String {
 }
 
 /// Returns a line that is a JSON object by itself.
-fn object(line: &[u8]) -> Option<&RawValue> {
+fn object(line: &[u8]) -> Option<&str> {
     // Most lines are not, and are recognized by their first byte.
     if line.trim_ascii_start().first() != Some(&b'{') {
         return None;
     }
-    serde_json::from_slice(line).ok()
-}
-
-/// Escapes control characters, which would break lines or act on a terminal.
-fn without_control_characters(name: &str) -> String {
-    let mut shown = String::with_capacity(name.len());
-    for character in name.chars() {
-        if character.is_control() {
-            shown.extend(character.escape_default());
-        } else {
-            shown.push(character);
-        }
-    }
-    shown
+    let text = str::from_utf8(line).ok()?;
+    serde_json::from_str::<IgnoredAny>(text).ok()?;
+    Some(text.trim_ascii())
 }

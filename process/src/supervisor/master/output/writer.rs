@@ -1,16 +1,14 @@
 //! [`Writer`], what the thread of a sink does with each entry.
 
-use std::process;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use coreloop_runtime::__panics::caught;
 
 use super::destination::{Destination, Unwritten};
 use super::entry::{Entry, count_lines};
-use super::format::Format;
+use super::format::{Format, gap_line, gap_text};
 use super::queue::Queue;
-use crate::supervisor::log::{LogHook, LogLine, LogStream};
+use crate::supervisor::log::{LogHook, LogLine};
 
 /// How many bytes of formatted lines are collected before they are written.
 const BATCH: usize = 64 << 10;
@@ -51,10 +49,12 @@ impl Writer {
                 time,
                 lines,
             } => {
-                let mut line = self.line(time);
-                line.slot = Some(source.slot);
-                line.pid = source.pid;
-                line.stream = source.stream;
+                let line = LogLine {
+                    slot: Some(source.slot),
+                    pid: source.pid,
+                    stream: source.stream,
+                    ..LogLine::of_master(time)
+                };
                 for message in lines.split_inclusive(|&byte| byte == b'\n') {
                     let message = message.strip_suffix(b"\n").unwrap_or(message);
                     self.write(&LogLine { message, ..line }, queue);
@@ -67,7 +67,7 @@ impl Writer {
                     event: Some(event.facts.kind),
                     is_failure: event.facts.is_failure,
                     message: event.text.as_bytes(),
-                    ..self.line(event.time)
+                    ..LogLine::of_master(event.time)
                 };
                 self.write(&line, queue);
             }
@@ -89,7 +89,7 @@ impl Writer {
         }
     }
 
-    /// Writes what can be written of what had failed.
+    /// Completes a torn line and writes the number of lost lines, if that works now.
     pub(super) fn finish(&mut self) {
         match self {
             Self::Bytes(writer) => drop(writer.recover()),
@@ -101,21 +101,6 @@ impl Writer {
         match self {
             Self::Bytes(writer) => writer.write(line, queue),
             Self::Hook(hook) => hook.write(line, queue),
-        }
-    }
-
-    /// Returns a line of the master. Its program is known to the hook and to the format.
-    fn line(&self, time: SystemTime) -> LogLine<'static> {
-        LogLine {
-            time,
-            program: "",
-            slot: None,
-            pid: process::id(),
-            worker: None,
-            stream: LogStream::Master,
-            event: None,
-            is_failure: false,
-            message: b"",
         }
     }
 }
@@ -265,17 +250,7 @@ impl HookWriter {
 
     /// Returns whether the hook panicked.
     fn call_with_gap(&self, count: u64, why: &str) -> bool {
-        self.call(&LogLine {
-            time: SystemTime::now(),
-            program: "",
-            slot: None,
-            pid: process::id(),
-            worker: None,
-            stream: LogStream::Master,
-            event: Some("lost"),
-            is_failure: true,
-            message: super::format::gap_text(count, why).as_bytes(),
-        })
+        self.call(&gap_line(&gap_text(count, why)))
     }
 
     fn call(&self, line: &LogLine<'_>) -> bool {
