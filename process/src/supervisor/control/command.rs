@@ -68,25 +68,29 @@ impl Command {
 fn scale(argument: Option<&str>) -> Result<Command, String> {
     let argument =
         argument.ok_or_else(|| "`scale` takes the number of workers: `scale 4`".to_owned())?;
-    // `u32::from_str` would take a plus sign.
-    let digits = argument.bytes().all(|byte| byte.is_ascii_digit());
-    match argument.parse() {
-        Ok(0) => Err("there must be at least one worker".to_owned()),
-        Ok(workers) if digits && workers <= MAX_WORKERS => Ok(Command::Scale(workers)),
-        _ if digits => Err(format!("there can be at most {MAX_WORKERS} workers")),
-        _ => Err(format!("`{}` is not a number", argument.escape_debug())),
+    match number(argument)? {
+        Some(0) => Err("there must be at least one worker".to_owned()),
+        Some(workers) if workers <= MAX_WORKERS => Ok(Command::Scale(workers)),
+        _ => Err(format!("there can be at most {MAX_WORKERS} workers")),
     }
 }
 
 fn restart(argument: Option<&str>) -> Result<Command, String> {
     let argument =
         argument.ok_or_else(|| "`restart` takes the number of a worker: `restart 2`".to_owned())?;
+    match number(argument)? {
+        Some(slot) => Ok(Command::Restart(slot)),
+        None => Err(format!("there is no worker {argument}")),
+    }
+}
+
+/// Parses digits; `None` if the number is too large.
+fn number(argument: &str) -> Result<Option<u32>, String> {
     // `u32::from_str` would take a plus sign.
-    let digits = argument.bytes().all(|byte| byte.is_ascii_digit());
-    match argument.parse() {
-        Ok(slot) if digits => Ok(Command::Restart(slot)),
-        _ if digits => Err(format!("there is no worker {argument}")),
-        _ => Err(format!("`{}` is not a number", argument.escape_debug())),
+    if argument.bytes().all(|byte| byte.is_ascii_digit()) {
+        Ok(argument.parse().ok())
+    } else {
+        Err(format!("`{}` is not a number", argument.escape_debug()))
     }
 }
 
