@@ -193,10 +193,7 @@ impl Fleet {
         let number = slot.number;
         match slot.position(id) {
             Some(MemberPosition::Successor) => {
-                if let Some(member) = slot.successor.take() {
-                    self.start_draining(index, member, now);
-                }
-                self.replacement_failed(index, id, &format!("the new worker {how}"), now);
+                self.successor_failed(index, id, &format!("the new worker {how}"), now);
             }
             Some(MemberPosition::Incumbent) => {
                 let was_starting = slot
@@ -263,12 +260,17 @@ impl Fleet {
         let Some((index, MemberPosition::Successor)) = self.find(id) else {
             return;
         };
+        let why = format!("the check of the new worker failed: {error}");
+        self.actions.push_back(Action::CheckFailed { id, error });
+        self.successor_failed(index, id, &why, now);
+    }
+
+    /// Handles a successor that has failed and still runs: it drains.
+    pub(super) fn successor_failed(&mut self, index: usize, id: WorkerId, why: &str, now: Instant) {
         if let Some(member) = self.slots[index].successor.take() {
             self.start_draining(index, member, now);
         }
-        let why = format!("the check of the new worker failed: {error}");
-        self.actions.push_back(Action::CheckFailed { id, error });
-        self.replacement_failed(index, id, &why, now);
+        self.replacement_failed(index, id, why, now);
     }
 }
 

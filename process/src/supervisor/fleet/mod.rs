@@ -214,13 +214,11 @@ impl Fleet {
             MemberPosition::Leaving => {}
             MemberPosition::Successor => {
                 let mut why = "the new worker drains before it is ready";
-                if let Some(member) = self.slots[index].successor.take() {
-                    if member.is_ready() {
-                        why = "the new worker drains already";
-                    }
-                    self.start_draining(index, member, now);
+                let successor = self.slots[index].successor.as_ref();
+                if successor.is_some_and(Member::is_ready) {
+                    why = "the new worker drains already";
                 }
-                self.replacement_failed(index, id, why, now);
+                self.successor_failed(index, id, why, now);
             }
             MemberPosition::Incumbent => {
                 if let Some(member) = self.slots[index].incumbent.take() {
@@ -280,17 +278,19 @@ impl Fleet {
     /// Stops the fleet because the master has failed: like the first [`stop`](Self::stop),
     /// but the fleet finishes with an error. A call of `stop` after it is the first.
     pub(super) fn fail(&mut self, why: &str, now: Instant) {
-        if !self.is_stopping() {
-            self.drain_all(Err(why.to_owned()), now);
-        }
-        self.advance(now);
+        self.end(Err(why.to_owned()), now);
     }
 
     /// Stops the fleet because a new master serves in its place. A call of
     /// [`stop`](Self::stop) after it is the first.
     pub(super) fn replaced(&mut self, now: Instant) {
+        self.end(Ok(()), now);
+    }
+
+    /// Drains all workers, unless the fleet stops already.
+    fn end(&mut self, result: Result<(), String>, now: Instant) {
         if !self.is_stopping() {
-            self.drain_all(Ok(()), now);
+            self.drain_all(result, now);
         }
         self.advance(now);
     }
