@@ -156,19 +156,25 @@ impl External {
     /// Passes a signal on to the successor, if process 1 has sent it: until this master has ended,
     /// process 1 knows no other. Returns whether the successor gets the signal.
     pub(super) fn pass_on(&self, number: c_int) -> bool {
-        let (Some(successor), Some(signal)) = (self.successor, Signal::from_named_raw(number))
-        else {
+        let Some(signal) = Signal::from_named_raw(number) else {
             return false;
         };
-        if !init::is_parent() {
+        if self.successor.is_none() || !init::is_parent() {
             return false;
         }
         // A terminal has sent its signals to both.
         if !(matches!(signal, Signal::INT | Signal::QUIT) && init::is_in_foreground()) {
+            self.signal_successor(signal);
+        }
+        true
+    }
+
+    /// Sends a signal to the successor, if there is one.
+    pub(super) fn signal_successor(&self, signal: Signal) {
+        if let Some(successor) = self.successor {
             // This fails if the successor has just ended.
             let _ = kill_process(successor, signal);
         }
-        true
     }
 
     /// Returns why the service manager could not be notified, once.

@@ -360,18 +360,17 @@ where
             attempt.abort();
         }
         self.requests.close();
-        while self.requests.try_recv().is_ok() {}
+        while let Ok(request) = self.requests.try_recv() {
+            if let Request::Signalled(number, _) = request {
+                self.external.pass_on(number);
+            }
+        }
         self.external.answer_clients().await;
         let rest = async { while self.forwarding.join_next().await.is_some() {} };
         if timeout(OUTPUT_GRACE, rest).await.is_err() {
             // A child of a worker holds its pipe open, perhaps for ever.
             self.ends.cancel();
             while self.forwarding.join_next().await.is_some() {}
-        }
-        while let Ok(request) = self.requests.try_recv() {
-            if let Request::Signalled(number, _) = request {
-                self.external.pass_on(number);
-            }
         }
         self.external.finish(&self.groups);
         self.outputs.finish();

@@ -22,6 +22,13 @@ pub(super) struct Replacing {
     restarts: Vec<(u64, Reply)>,
 }
 
+impl Replacing {
+    /// Takes the requests that wait, to be answered by the caller.
+    pub(super) fn take_replies(&mut self) -> impl Iterator<Item = Reply> {
+        self.restarts.drain(..).map(|(_, reply)| reply)
+    }
+}
+
 impl<F> Master<F>
 where
     F: AsyncFn(Worker) -> io::Result<()> + Send + Sync + 'static,

@@ -5,7 +5,7 @@ use std::mem;
 
 use coreloop_runtime::task::spawn;
 use coreloop_runtime::time::Instant;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 use super::master_event::MasterEvent;
 use super::{Master, Reply};
@@ -171,13 +171,14 @@ where
                 self.external.upgraded_to(pid);
                 self.fleet.replaced(Instant::now());
                 self.report(&Event::Upgraded(Ok(pid)));
-                let mut unanswered = mem::take(&mut self.scales);
-                unanswered.extend(self.reloads.drain(..).map(|(_, reply)| reply));
-                for reply in unanswered {
+                let reloads = self.reloads.drain(..).map(|(_, reply)| reply);
+                let restarts = self.replacing.take_replies();
+                for reply in self.scales.drain(..).chain(reloads).chain(restarts) {
                     let why = "a new master has taken over: request it there";
                     drop(reply.send(Err(why.to_owned())));
                 }
-                kept.iter().for_each(|request| pass_on(request, pid));
+                let signals = kept.iter().filter_map(signal_of);
+                signals.for_each(|signal| self.external.signal_successor(signal));
                 Ok(())
             }
             Err(mut why) => {
@@ -232,25 +233,20 @@ where
     }
 }
 
-/// Passes on to the new master what a signal has requested of this one. The id is still its
-/// own, because this process is its parent and does not reap it.
-fn pass_on(request: &Request, master: u32) {
-    let signal = match request {
-        Request::Reload(_) => Signal::HUP,
-        Request::Scale(Count::OneMore, _) => Signal::TTIN,
-        Request::Scale(Count::OneLess, _) => Signal::TTOU,
+/// Returns the signal by which a new master is asked what a signal has requested of this one.
+fn signal_of(request: &Request) -> Option<Signal> {
+    match request {
+        Request::Reload(_) => Some(Signal::HUP),
+        Request::Scale(Count::OneMore, _) => Some(Signal::TTIN),
+        Request::Scale(Count::OneLess, _) => Some(Signal::TTOU),
         // No signal requests it. The client that has is no longer connected.
-        Request::Scale(Count::Exactly(_), _) => return,
+        Request::Scale(Count::Exactly(_), _) => None,
         Request::Status(_)
         | Request::Restart(..)
         | Request::Reopen(_)
         | Request::Signalled(..)
         | Request::Upgrade(_)
-        | Request::Stop => return,
-    };
-    if let Some(pid) = i32::try_from(master).ok().and_then(Pid::from_raw) {
-        // It may have ended.
-        let _ = kill_process(pid, signal);
+        | Request::Stop => None,
     }
 }
 
