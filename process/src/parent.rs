@@ -52,7 +52,7 @@ pub fn take_channel() -> io::Result<Channel> {
 }
 
 /// Opens `/dev/null`, which takes the place of a channel at the standard input.
-pub(crate) fn null() -> io::Result<File> {
+fn null() -> io::Result<File> {
     File::open("/dev/null")
         .map_err(|error| io::Error::new(error.kind(), format!("cannot open /dev/null: {error}")))
 }

@@ -25,7 +25,7 @@ pub(crate) fn inherit() -> io::Result<Option<Inheritance>> {
     if env::var_os(SUCCESSOR).is_none() {
         return Ok(None);
     }
-    let inheritance = receive(Channel::from_socket(take_stdin()?));
+    let inheritance = receive(parent::take_channel()?);
     inheritance.map(Some).map_err(|error| {
         io::Error::new(
             error.kind(),
@@ -120,12 +120,4 @@ fn given_up() -> io::Error {
         ErrorKind::TimedOut,
         "the old master has given up this upgrade",
     )
-}
-
-/// Moves the standard input to another descriptor, which no child inherits, and puts
-/// `/dev/null` in its place.
-fn take_stdin() -> io::Result<OwnedFd> {
-    let taken = rustix::io::fcntl_dupfd_cloexec(io::stdin(), 3)?;
-    rustix::stdio::dup2_stdin(parent::null()?)?;
-    Ok(taken)
 }
