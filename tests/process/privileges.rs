@@ -24,7 +24,8 @@ fn is_root() -> bool {
     is_root
 }
 
-/// An app in a directory that belongs to nobody, who creates the control socket there.
+/// Creates an app in a directory of the user `nobody`, as which the master creates the control
+/// socket there.
 fn app() -> App {
     let app = App::of("process_confined");
     chown(app.folder.as_path(), Some(NOBODY), None).unwrap();

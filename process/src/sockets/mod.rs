@@ -6,10 +6,11 @@
 //! 1. Socket `i` of a TCP or UDP [`SocketGroup`] is member `i` of its `SO_REUSEPORT` group.
 //!    The kernel's steering programs name it by this index, so sockets join in the order of
 //!    slots, and none leaves. When a slot retires, its socket is kept in reserve, and
-//!    connections are steered away from it, as from a socket that was bound in reserve. Closing it lost a connection now and then, in a
-//!    stress test some 3 of 380 times, although none was queued there or in its handshake;
-//!    probably because the kernel takes a socket out of its group a moment before it takes
-//!    it out of the table where it looks up listeners.
+//!    connections are steered away from it, as from a socket that was bound in reserve.
+//!    Closing it lost a connection now and then, in a stress test some 3 of 380 times,
+//!    although none was queued there or in its handshake; probably because the kernel takes a
+//!    socket out of its group a moment before it takes it out of the table where it looks up
+//!    listeners.
 //! 2. The first socket is bound without `SO_REUSEPORT`. So binding fails if another process
 //!    listens on the port, even if that process would share it. The others join later.
 //! 3. All sockets are non-blocking and closed on `exec`.

@@ -42,10 +42,10 @@ impl Program {
             // anything, so a name that leads to another file is not used.
             .filter(|named| is_same_file(named, sys::executable().unwrap_or(&running)));
         // The file may have been replaced again since the old master has started it.
-        let told = || env::var_os(SUCCESSOR_PROGRAM).filter(|_| is_successor);
+        let of_predecessor = || env::var_os(SUCCESSOR_PROGRAM).filter(|_| is_successor);
         Ok(Self {
             path: named
-                .or_else(|| told().map(PathBuf::from))
+                .or_else(|| of_predecessor().map(PathBuf::from))
                 .unwrap_or_else(|| without_mark(running)),
             arguments,
             directory,

@@ -69,9 +69,9 @@ impl Supervisor {
     /// or to the hard limit with [`OpenFiles::Max`]. A limit that is higher already stays.
     ///
     /// Each connection takes a descriptor of its worker, and the usual limit is 1024. Root
-    /// may raise the hard limit too, except in most containers; for others, a number above it
-    /// is an error of [`run`](Self::run). Programs that a worker starts inherit the limit; a few old ones
-    /// cannot handle descriptors above 1023.
+    /// may raise the hard limit too, except in most containers; for other users, a number above
+    /// it is an error of [`run`](Self::run). Programs that a worker starts inherit the limit; a
+    /// few old ones cannot handle descriptors above 1023.
     ///
     /// # Examples
     ///
@@ -91,8 +91,8 @@ impl Supervisor {
     /// function. The kernel enforces the `soft` limit. The process, and the programs that it
     /// starts, may raise that up to the `hard` limit, which stays as it is with `None`.
     ///
-    /// A worker that reaches a limit is alone affected: an allocation above the limit ends
-    /// the process, for example, and the master starts another one. For a softer limit on
+    /// Only the worker that reaches a limit is affected: an allocation above the limit ends
+    /// its process, for example, and the master starts another one. For a softer limit on
     /// memory see [`max_memory`](Self::max_memory).
     ///
     /// A limit that cannot be set, such as a hard limit above the present one, ends the

@@ -1,4 +1,4 @@
-//! [`EventFacts`], what a log tells of an [`Event`] beside its text.
+//! [`EventFacts`], the fields of an [`Event`] that a log writes beside its text.
 
 use crate::supervisor::event::Event;
 

@@ -26,7 +26,7 @@ const QUEUE: usize = 1 << 20;
 /// A reader that is slow delays the thread, even if its pipe is in non-blocking mode. Lines that
 /// find the queue full are lost, and so are lines whose write fails, for example because the
 /// disk is full. They are counted. As soon as lines can be written again, a line in the place of
-/// the lost ones tells their number and the reason: `[3 lines were lost here: No space left on
+/// the lost ones states their number and the reason: `[3 lines were lost here: No space left on
 /// device]`. A line of which only a part was written is completed first, so lines are not torn.
 ///
 /// # Text
@@ -151,7 +151,7 @@ impl Log {
     ///
     /// The hook is called in the master, on the thread that would write the line. So it may
     /// take its time and block: lines wait in the [queue](Log::queue) meanwhile, and the
-    /// workers and the master's loop go on. If it panics, the panic is reported like any other,
+    /// workers and the master's loop continue. If it panics, the panic is reported like any other,
     /// and the line counts as lost.
     ///
     /// # Examples

@@ -3,7 +3,7 @@
 /// The maximum length of a line. A longer one is broken.
 pub(super) const MAX_LINE: usize = 16 << 10;
 
-/// Keeps the begin of a line until the rest has come.
+/// Keeps the beginning of a line until the rest has come.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     /// The line that has not ended yet.
