@@ -47,6 +47,15 @@ impl<K> StreamSocket<K> {
         })
     }
 
+    /// Like `from_nonblocking`, for an accepted connection, which is counted until it is
+    /// dropped or leaves the loop.
+    pub(crate) fn counted(socket: OwnedFd) -> io::Result<Self> {
+        Ok(Self {
+            io: Async::from_owned_counted(socket)?,
+            kind: PhantomData,
+        })
+    }
+
     /// Takes the socket off the loop.
     pub(crate) fn into_inner(self) -> io::Result<OwnedFd> {
         self.io.into_inner()

@@ -158,7 +158,7 @@ impl TcpListener {
             cx,
             sys::accept
         ))?;
-        Poll::Ready(TcpStream::from_nonblocking(stream).map(|stream| (stream, peer)))
+        Poll::Ready(TcpStream::counted(stream).map(|stream| (stream, peer)))
     }
 
     /// Returns the address that this listener is bound to.

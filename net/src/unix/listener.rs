@@ -127,7 +127,7 @@ impl UnixListener {
             cx,
             sys::accept
         ))?;
-        Poll::Ready(UnixStream::from_nonblocking(stream).map(|stream| (stream, peer.into())))
+        Poll::Ready(UnixStream::counted(stream).map(|stream| (stream, peer.into())))
     }
 
     /// Returns the connections as a [`Stream`](futures_core::Stream), without the addresses of

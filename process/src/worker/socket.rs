@@ -64,7 +64,7 @@ impl Socket for TcpListener {
 
     fn accept_queued(socket: &Self::OffLoop) -> io::Result<(TcpStream, SocketAddr)> {
         let (stream, peer) = socket.accept()?;
-        Ok((TcpStream::from_std(stream)?, peer))
+        Ok((TcpStream::from_std_counted(stream)?, peer))
     }
 
     fn address(&self) -> io::Result<SocketAddr> {
@@ -100,7 +100,7 @@ impl Socket for UnixListener {
 
     fn accept_queued(socket: &Self::OffLoop) -> io::Result<(UnixStream, unix::SocketAddr)> {
         let (stream, peer) = socket.accept()?;
-        Ok((UnixStream::from_std(stream)?, peer.into()))
+        Ok((UnixStream::from_std_counted(stream)?, peer.into()))
     }
 
     fn address(&self) -> io::Result<unix::SocketAddr> {

@@ -26,6 +26,7 @@
 //! # }
 //! ```
 
+mod counted;
 pub(crate) mod descriptor;
 pub(crate) mod nonblocking;
 mod operations;
@@ -37,4 +38,6 @@ pub use std::io::{Error, ErrorKind, Result, SeekFrom};
 
 pub use crate::engine::reactor::interest::Interest;
 pub use crate::engine::reactor::ready::Ready;
+#[doc(hidden)]
+pub use counted::{ConnectionCounts, connection_counts};
 pub use descriptor::Async;

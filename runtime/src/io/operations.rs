@@ -19,6 +19,7 @@ use crate::engine::core::context;
 use crate::engine::core::sleep::Sleep;
 use crate::engine::reactor::interest::Interest;
 use crate::engine::reactor::readiness::Direction;
+use crate::io::counted;
 use crate::io::descriptor::{Async, is_short};
 use crate::io::registration::DeregisterMode;
 
@@ -80,6 +81,20 @@ impl<T: AsFd> Async<T> {
     #[doc(hidden)]
     pub fn from_owned_exclusive(io: T) -> io::Result<Self> {
         Self::with(io, DeregisterMode::Exclusive)
+    }
+
+    /// Like [`from_owned`](Async::from_owned), for a connection that is counted in
+    /// [`connection_counts`](super::connection_counts) until it is dropped or leaves the
+    /// loop.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is no current runtime.
+    #[doc(hidden)]
+    pub fn from_owned_counted(io: T) -> io::Result<Self> {
+        let counted = Self::with(io, DeregisterMode::Counted)?;
+        counted::accepted();
+        Ok(counted)
     }
 
     /// Leaves events to other loops, until a task waits for this descriptor here again.

@@ -12,6 +12,7 @@ use crate::engine::reactor::gone;
 use crate::engine::reactor::interest::Interest;
 use crate::engine::reactor::readiness::Direction;
 use crate::engine::reactor::source::Source;
+use crate::io::counted;
 use crate::io::nonblocking::Nonblocking;
 
 /// The registration of a descriptor with its loop.
@@ -34,6 +35,8 @@ pub(super) enum DeregisterMode {
     Own,
     /// By closing the descriptor, right after its registration is dropped.
     UntilClosed,
+    /// Like `UntilClosed`. The descriptor is counted among the open connections.
+    Counted,
     /// By a system call. Other loops wait for the descriptor too, and an event has to
     /// wake only one of them.
     Exclusive,
@@ -108,7 +111,9 @@ impl Registration {
         let reactor = &self.event_loop.reactor;
         let source = match self.mode {
             DeregisterMode::Exclusive => reactor.register_exclusive(fd, direction)?,
-            DeregisterMode::Own | DeregisterMode::UntilClosed => reactor.register(fd, direction)?,
+            DeregisterMode::Own | DeregisterMode::UntilClosed | DeregisterMode::Counted => {
+                reactor.register(fd, direction)?
+            }
         };
         Ok(self.source.get_or_init(|| source))
     }
@@ -277,7 +282,14 @@ impl Drop for Registration {
     fn drop(&mut self) {
         // It fails if the descriptor was closed elsewhere, and then nothing is left to
         // deregister.
-        let _ = self.deregister(self.mode != DeregisterMode::UntilClosed);
+        let is_closed_next = matches!(
+            self.mode,
+            DeregisterMode::UntilClosed | DeregisterMode::Counted
+        );
+        let _ = self.deregister(!is_closed_next);
+        if self.mode == DeregisterMode::Counted {
+            counted::closed();
+        }
     }
 }
 

@@ -317,6 +317,20 @@ impl UnixStream {
         })
     }
 
+    // Hidden, because only the listener of a supervised worker counts its connections.
+    #[doc(hidden)]
+    pub fn from_std_counted(stream: net::UnixStream) -> io::Result<Self> {
+        stream.set_nonblocking(true)?;
+        Self::counted(stream.into())
+    }
+
+    /// Like `from_nonblocking`, for a connection that is counted.
+    pub(super) fn counted(stream: OwnedFd) -> io::Result<Self> {
+        Ok(Self {
+            socket: StreamSocket::counted(stream)?,
+        })
+    }
+
     #[inline]
     pub(super) fn socket(&self) -> &StreamSocket<Unix> {
         &self.socket
