@@ -5,6 +5,7 @@
 //! | a worker with its own loop for each core, and a master that keeps the workers running | [`Supervisor`] |
 //! | a worker's slot, its sockets, and the signal to drain | [`Worker`], [`Listener`] |
 //! | requests to a running master | [`Control`] |
+//! | counters and gauges, summed over the workers | [`metrics`] |
 //! | another program, with pipes on the loop | [`Command`], [`Child`] |
 //! | writing its input, reading its output and waiting for its end, in one call | [`Child::communicate`] |
 //! | a copy of this process | [`fork()`], an unsafe function |
@@ -32,8 +33,10 @@ mod child;
 mod environment;
 mod exit;
 mod fork;
+pub mod metrics;
 mod name_lock;
 mod parent;
+mod report;
 mod sockets;
 mod supervisor;
 mod sys;

@@ -14,6 +14,7 @@ mod init;
 mod kill_children;
 mod limits;
 mod logs;
+mod observe;
 mod privileges;
 mod replacement;
 mod storm;

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::metrics::Change;
+use crate::report::Report;
+
 /// The contents of the first message to a worker: all that it needs to start. The worker's
 /// sockets come with it, in the order of `sockets`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,6 +59,8 @@ pub(crate) enum ToWorker {
     Release { slot: u32 },
     /// Drain: accept no more connections, finish the open ones, and end.
     Drain,
+    /// Send the metrics that have changed, and then [`ToMaster::Report`].
+    Report,
 }
 
 /// A message from a worker to the master.
@@ -63,8 +68,12 @@ pub(crate) enum ToWorker {
 pub(crate) enum ToMaster {
     /// The worker serves.
     Ready,
-    /// The worker's loop is not stuck.
-    Heartbeat,
+    /// The worker's loop is not stuck. Boxed, as it is the largest.
+    Heartbeat(Box<Report>),
+    /// The answer to [`ToWorker::Report`].
+    Report(Box<Report>),
+    /// Changes of the worker's metrics.
+    Metrics(Vec<Change>),
     /// The worker has served enough requests, and is to be replaced.
     Retire,
     /// The worker has given up all its sockets, and finishes its open connections.

@@ -24,10 +24,12 @@ use std::future::poll_fn;
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use coreloop_net::unix::{MAX_FDS, read_with_fds, send_with_fds};
 use coreloop_runtime::io::Async;
-use rustix::io::ioctl_fionbio;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::{Errno, ioctl_fionbio};
 use rustix::net::{RecvFlags, SendFlags, Shutdown};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -193,6 +195,22 @@ impl AsyncChannel {
         send(self.socket.get_ref().as_fd(), message, descriptors)
     }
 
+    /// Waits until the socket has room for a short message, and calls `send`. `Ok(false)` if
+    /// there is nothing to send.
+    pub(crate) fn poll_send_with(
+        &self,
+        cx: &mut Context<'_>,
+        mut send: impl FnMut() -> io::Result<bool>,
+    ) -> Poll<io::Result<bool>> {
+        self.socket.poll_write_with(cx, |socket| {
+            if has_room(socket.as_fd(), Duration::ZERO)? {
+                send()
+            } else {
+                Err(ErrorKind::WouldBlock.into())
+            }
+        })
+    }
+
     /// Duplicates the descriptor of this end, so that other code can send.
     pub(crate) fn sender(&self) -> io::Result<Sender> {
         Ok(Sender(self.socket.get_ref().try_clone()?))
@@ -210,6 +228,24 @@ impl Sender {
         descriptors: &[BorrowedFd<'_>],
     ) -> io::Result<()> {
         send(self.0.as_fd(), message, descriptors)
+    }
+
+    /// Blocks this thread until the socket has room for a short message, and returns whether
+    /// it has after `time`.
+    pub(crate) fn has_room(&self, time: Duration) -> io::Result<bool> {
+        has_room(self.0.as_fd(), time)
+    }
+}
+
+/// Returns whether the kernel reports the socket as writable: it takes a message of a kilobyte
+/// as a whole then.
+fn has_room(socket: BorrowedFd<'_>, time: Duration) -> io::Result<bool> {
+    let time = Timespec::try_from(time).map_err(io::Error::other)?;
+    let mut polled = [PollFd::new(&socket, PollFlags::OUT)];
+    match poll(&mut polled, Some(&time)) {
+        Ok(count) => Ok(count > 0),
+        Err(Errno::INTR) => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }
 

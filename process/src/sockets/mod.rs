@@ -179,6 +179,12 @@ impl SocketGroup {
         Ok(group)
     }
 
+    /// Replaces the address by which a master that replaces this one finds the sockets.
+    pub(crate) fn named(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.address);
+        self
+    }
+
     /// Returns over how many slots UDP peers are spread.
     pub(crate) fn span(&self) -> u32 {
         self.span.get()

@@ -123,7 +123,7 @@ impl Supervisor {
         })
     }
 
-    /// Takes over the sockets that the old master had at this address, or binds new ones.
+    /// Adds the sockets of one `bind` call.
     fn add_group(
         mut self,
         address: &str,
@@ -131,8 +131,22 @@ impl Supervisor {
         options: Option<SocketOptions>,
         bind: impl FnOnce(SocketOptions) -> io::Result<SocketGroup>,
     ) -> io::Result<Self> {
+        let group = self.take_or_bind(address, kinds, options, bind)?;
+        self.groups.extend(group);
+        Ok(self)
+    }
+
+    /// Takes over the sockets that the old master had at this address, or binds new ones.
+    /// `None` in a worker.
+    pub(super) fn take_or_bind(
+        &mut self,
+        address: &str,
+        kinds: &[SocketKind],
+        options: Option<SocketOptions>,
+        bind: impl FnOnce(SocketOptions) -> io::Result<SocketGroup>,
+    ) -> io::Result<Option<SocketGroup>> {
         if self.is_worker() {
-            return Ok(self);
+            return Ok(None);
         }
         if let Some(error) = self.inherit_error.take() {
             return Err(error);
@@ -142,15 +156,14 @@ impl Supervisor {
             None => bind(options.unwrap_or_default()),
         };
         match group {
-            Ok(group) => self.groups.push(group),
+            Ok(group) => Ok(Some(group)),
             Err(error) => {
                 if let Some(inheritance) = self.inheritance.take() {
                     inheritance.failed(&error);
                 }
-                return Err(error);
+                Err(error)
             }
         }
-        Ok(self)
     }
 
     fn inherited_group(

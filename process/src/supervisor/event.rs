@@ -213,7 +213,7 @@ impl fmt::Display for Event {
             Self::Upgraded(Err(why)) => write!(f, "the upgrade failed: {why}"),
             Self::Reopened(Ok(())) => f.write_str("the log files were reopened"),
             Self::Reopened(Err(why)) => write!(f, "the log files were not reopened: {why}"),
-            Self::Stopping => f.write_str("stopping: the workers drain"),
+            Self::Stopping => f.write_str("stopping"),
             Self::NotNotified { error } => {
                 write!(f, "the service manager cannot be notified: {error}")
             }

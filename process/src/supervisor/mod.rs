@@ -11,17 +11,20 @@ mod confinement;
 pub(crate) mod control;
 mod event;
 mod fleet;
+mod http;
 mod identity;
 mod init;
 mod log;
 mod master;
 mod notify;
+mod observe;
 pub(crate) mod policy;
 pub(crate) mod program;
 mod replacement;
 mod request;
 mod role;
 mod signals;
+mod status;
 mod upgrade;
 mod workers;
 
@@ -73,7 +76,7 @@ use upgrade::Inheritance;
 ///
 /// | signal | effect |
 /// |---|---|
-/// | `TERM`, `INT`, `QUIT` | workers [drain](Supervisor::drain), and are killed at the deadline; a second signal kills them at once |
+/// | `TERM`, `INT`, `QUIT` | after the [delay](Supervisor::drain_delay) workers [drain](Supervisor::drain), and are killed at the deadline; a second signal kills them at once |
 /// | `HUP` | workers are replaced, one by one or as [`reload`](Supervisor::reload) sets; each old worker drains when its successor is ready |
 /// | `USR1` | log files are [opened again](Log#log-files-and-usr1); each worker process gets `USR1` too |
 /// | `USR2` | the program's file is started as a new master, which takes over the sockets |
@@ -133,6 +136,8 @@ pub struct Supervisor {
     confinement: Confinement,
     /// Empty in a worker, which gets its sockets from the master.
     groups: Vec<SocketGroup>,
+    /// The socket of [`observe`](Self::observe).
+    observer: Option<SocketGroup>,
 }
 
 impl Supervisor {
@@ -186,6 +191,7 @@ impl Supervisor {
                 restarts: Restarts::new(),
                 max_age: None,
                 replacement: fleet::ReplacementSettings::default(),
+                drain_delay: Duration::ZERO,
                 can_kill: true,
             },
             max_memory: None,
@@ -199,6 +205,7 @@ impl Supervisor {
             runtime: Builder::new,
             confinement: Confinement::default(),
             groups: Vec::new(),
+            observer: None,
         }
     }
 
@@ -404,6 +411,7 @@ impl Supervisor {
             on_event: self.on_event,
             runtime: self.runtime,
             confinement: self.confinement,
+            observer: self.observer,
         };
         master::run(options, self.groups, self.inheritance, function)
     }

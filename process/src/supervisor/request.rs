@@ -1,17 +1,26 @@
 //! [`Request`], which signals and the control socket send to the master.
 
 use std::ffi::c_int;
-use std::fmt;
-use std::time::Duration;
 
 use coreloop_sync::oneshot;
+
+use crate::metrics::Format;
+
+use super::status::Status;
 
 /// A request to the master, with the channel for its result. A signal has no use for the
 /// result, and drops the receiver.
 #[derive(Debug)]
 pub(super) enum Request {
-    /// Return the status of the master and its workers.
+    /// Return the status of the master and its workers. Answered when the workers have sent
+    /// fresh numbers, or soon without them.
     Status(oneshot::Sender<Status>),
+    /// Return the metrics, like the status.
+    Metrics(Format, oneshot::Sender<String>),
+    /// Return whether new connections should be sent here.
+    Ready(oneshot::Sender<Result<(), String>>),
+    /// Answer, to show that the master's loop turns.
+    Live(oneshot::Sender<Result<(), String>>),
     /// Replace all workers. Answered when the last new worker is ready.
     Reload(oneshot::Sender<Result<(), String>>),
     /// Start the program's file as a new master and give it the sockets; end when it is
@@ -37,69 +46,4 @@ pub(super) enum Count {
     Exactly(u32),
     OneMore,
     OneLess,
-}
-
-/// The status of the master and its workers. The `status` command writes its `Display`
-/// form.
-#[derive(Debug, Clone)]
-pub(super) struct Status {
-    pub(super) master: u32,
-    pub(super) uptime: Duration,
-    pub(super) workers: Vec<WorkerStatus>,
-}
-
-#[derive(Debug, Clone)]
-pub(super) struct WorkerStatus {
-    pub(super) slot: u32,
-    /// `None` while the slot has no process, as in back-off.
-    pub(super) pid: Option<u32>,
-    pub(super) state: WorkerState,
-    pub(super) uptime: Duration,
-    pub(super) restarts: u64,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum WorkerState {
-    Starting,
-    Ready,
-    Draining,
-    /// The slot waits for its next start; another worker serves its sockets.
-    Backoff,
-}
-
-impl fmt::Display for Status {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "master pid={} uptime={:.1}s workers={}",
-            self.master,
-            self.uptime.as_secs_f64(),
-            self.workers.len()
-        )?;
-        for worker in &self.workers {
-            let pid = worker
-                .pid
-                .map_or_else(|| "-".to_owned(), |pid| pid.to_string());
-            writeln!(
-                f,
-                "worker {} pid={pid} state={} uptime={:.1}s restarts={}",
-                worker.slot,
-                worker.state,
-                worker.uptime.as_secs_f64(),
-                worker.restarts
-            )?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Display for WorkerState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Starting => "starting",
-            Self::Ready => "ready",
-            Self::Draining => "draining",
-            Self::Backoff => "backoff",
-        })
-    }
 }

@@ -1,10 +1,11 @@
-//! The master link: the task that obeys the master, and sends it heartbeats.
+//! The master link: the task that obeys the master, and sends it heartbeats and metrics.
 
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
+use coreloop_runtime::runtime;
 use coreloop_runtime::select;
 use coreloop_runtime::signal::unix::Signal;
 use coreloop_runtime::time::{Instant, Interval, MissedTickBehavior, interval_at};
@@ -24,11 +25,16 @@ pub(super) async fn run(
 ) {
     let mut beats = beats(&shared);
     loop {
-        // Each branch is cancel safe: `receive` keeps a part of a message.
+        // Each branch is cancel safe: a part of a message is kept.
         let received = select! {
-            received = channel.receive() => received,
+            received = poll_fn(|cx| {
+                shared.reporting.poll_send(&shared, &channel, cx);
+                channel.poll_receive(cx)
+            }) => received,
             () = beat(&mut beats) => {
-                shared.send(&ToMaster::Heartbeat);
+                let report = shared.report(&runtime::metrics());
+                shared.send(&ToMaster::Heartbeat(Box::new(report)));
+                shared.reporting.begin();
                 continue;
             }
             () = signal(&mut terminate) => {
@@ -56,6 +62,7 @@ fn handle_message(
         ToWorker::Adopt { slot } => return shared.adopt(*slot, sockets),
         ToWorker::Release { slot } => shared.release(*slot),
         ToWorker::Drain => shared.drain(),
+        ToWorker::Report => shared.reporting.begin_answer(),
         // The first message only; it was read before.
         ToWorker::Start(_) => {}
     }

@@ -13,6 +13,7 @@ mod listener;
 mod master_link;
 mod process_setup;
 mod reporter;
+mod reporting;
 mod requests;
 mod run;
 mod shared;

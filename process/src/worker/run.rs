@@ -203,7 +203,9 @@ fn finish(runtime: Runtime, shared: &Rc<WorkerShared>, master_link: &AbortHandle
         }
     }
     master_link.abort();
+    let metrics = runtime.metrics();
     let report = runtime.shutdown(shared.left());
+    shared.reporting.send_last(shared, &metrics);
     if !report.is_clean() && !shared.cut_off.is_cancelled() {
         shared.reporter.report(format_args!(
             "the time to drain was too short for\n{report}"

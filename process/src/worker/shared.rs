@@ -13,13 +13,16 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use coreloop_net::{TcpListener, UnixListener};
+use coreloop_runtime::runtime::RuntimeMetrics;
 use coreloop_runtime::time::Instant;
 use coreloop_sync::CancellationToken;
 
 use super::accept_group::AcceptGroup;
 use super::reporter::Reporter;
+use super::reporting::Reporting;
 use super::requests::RequestCount;
 use crate::channel::{Sender, SocketKind, Start, ToMaster};
+use crate::report::Report;
 
 pub(super) struct WorkerShared {
     pub(super) start: Start,
@@ -39,6 +42,7 @@ pub(super) struct WorkerShared {
     /// report that the worker is ready.
     pub(super) took_udp_socket: Cell<bool>,
     pub(super) requests: RequestCount,
+    pub(super) reporting: Reporting,
 }
 
 /// The sockets that one `bind` call has given to this worker.
@@ -77,6 +81,7 @@ impl WorkerShared {
             master,
             ready_was_sent: Cell::new(false),
             took_udp_socket: Cell::new(false),
+            reporting: Reporting::default(),
         })
     }
 
@@ -166,7 +171,28 @@ impl WorkerShared {
     /// Sends a message to the master. An error is ignored: if the master has ended, the
     /// master link notices.
     pub(super) fn send(&self, message: &ToMaster) {
-        let _ = self.master.send(message, &[]);
+        let _ = self.try_send(message);
+    }
+
+    pub(super) fn try_send(&self, message: &ToMaster) -> io::Result<()> {
+        self.master.send(message, &[])
+    }
+
+    /// Blocks this thread until there is room for a short message to the master, and returns
+    /// whether there is after `time`.
+    pub(super) fn has_room(&self, time: Duration) -> io::Result<bool> {
+        self.master.has_room(time)
+    }
+
+    /// Makes a report for the master. `metrics` come from the worker's loop.
+    pub(super) fn report(&self, metrics: &RuntimeMetrics) -> Report {
+        let report = Report::of_this_worker(self.is_process, metrics);
+        if self.reporting.is_first_refusal(report.series_refused) {
+            self.reporter.report(format_args!(
+                "a metric is not sent: there are too many, or its labels are too long"
+            ));
+        }
+        report
     }
 }
 

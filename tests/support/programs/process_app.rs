@@ -15,6 +15,7 @@
 //! | `r` | answers its `--config` and its working directory |
 //! | `m` | starts a server as a child, which is no worker, and answers its first line |
 //! | `k` | answers how many variables of masters a child of `Command` gets, and which signals are blocked there |
+//! | `q` | adds to its metrics, and answers `counted` |
 //! | `v` | answers the names of variables that masters and systemd set |
 //! | other | answers the byte |
 
@@ -30,6 +31,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use coreloop::net::TcpStream;
+use coreloop::process::metrics::{counter, gauge};
 use coreloop::process::{
     Event, NewWorker, Reload, Restarts, Supervisor, Worker, WorkerOutput, Workers,
 };
@@ -153,6 +155,11 @@ struct Options {
     /// Workers need not send heartbeats.
     #[arg(long)]
     no_heartbeat: bool,
+    /// Serves health and metrics at this address, which it prints.
+    #[arg(long)]
+    observe: Option<String>,
+    #[arg(long, default_value_t = 0)]
+    drain_delay: u64,
 }
 
 fn main() -> io::Result<()> {
@@ -185,13 +192,17 @@ fn main() -> io::Result<()> {
         .workers(workers)
         .restarts(restarts)
         .drain(Duration::from_millis(options.drain))
-        .startup(Duration::from_millis(options.startup));
+        .startup(Duration::from_millis(options.startup))
+        .drain_delay(Duration::from_millis(options.drain_delay));
     supervisor = match &options.activated {
         Some(name) => supervisor.bind_activated(name)?,
         None => supervisor.bind(&options.addr)?,
     };
     if let Some(path) = &options.unix {
         supervisor = supervisor.bind_unix(path)?;
+    }
+    if let Some(address) = &options.observe {
+        supervisor = supervisor.observe(address)?;
     }
     if let Some(silence) = options.heartbeat {
         supervisor = supervisor.heartbeat(Duration::from_millis(silence));
@@ -244,6 +255,9 @@ fn main() -> io::Result<()> {
             wait(pipe, "before it runs")?;
         }
     } else if let Some(address) = supervisor.local_addr(0) {
+        if let Some(address) = supervisor.observe_addr() {
+            println!("observed at {address}");
+        }
         println!("listening on {address}, master {}", process::id());
     }
     let directory = env::current_dir().unwrap_or_default();
@@ -391,6 +405,16 @@ async fn obey(
                     "written\n".to_owned()
                 }
                 b'd' => orphan()?,
+                b'q' => {
+                    counter("asked")
+                        .help("Requests \"m\".")
+                        .label("by", "\"a\\b\n\"")
+                        .inc();
+                    gauge("last_slot")
+                        .help("Numbers.")
+                        .set(i64::from(worker.slot()) + 1);
+                    "counted\n".to_owned()
+                }
                 b'v' => variables(),
                 b'r' => place.clone(),
                 b'm' => child_server()?,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use coreloop_net::UnixStream;
 use coreloop_runtime::time::timeout;
 
-/// The maximum length of an answer. The metrics of a thousand workers are shorter.
+/// The maximum length of an answer. The metrics of thousands of workers are shorter.
 const MAX_ANSWER: usize = 16 << 20;
 
 /// A connection to the control socket of a running master, which carries out requests.
@@ -27,7 +27,11 @@ const MAX_ANSWER: usize = 16 << 20;
 ///
 /// | request | what happens | when it is answered |
 /// |---|---|---|
-/// | `status` | a line for the master and one for each worker, as `key=value` | at once |
+/// | `status` | a line for the master and one for each worker, as `key=value` | when the workers have sent fresh numbers, or after 200 ms |
+/// | `status json` | the same as one line of JSON | like `status` |
+/// | `metrics` | all metrics, in the text format of OpenMetrics, which ends with `# EOF` | like `status` |
+/// | `live` | nothing: the answer shows that the master's loop turns | at once |
+/// | `ready` | nothing: the answer is an error while new connections should go elsewhere | at once |
 /// | `reload` | replaces all workers | when all new workers serve, or one has failed |
 /// | `restart N` | replaces worker `N`, or starts it at once if it waits in back-off | when the new worker serves, or has failed |
 /// | `upgrade` | starts the program's file as a new master, which replaces this one | when the new master serves, or has failed and all is as before |
@@ -35,6 +39,39 @@ const MAX_ANSWER: usize = 16 << 20;
 /// | `reopen` | opens the log files again, and sends `USR1` to the workers | when the files of the master are open |
 /// | `stop` | drains the workers until the deadline, and ends | at once; a second `stop` ends the program at once |
 /// | `help` | shows this list | at once |
+///
+/// # Status
+///
+/// The line of the master has the pairs `pid`, `uptime`, `workers`, `connections`, `accepted`
+/// and `lost_lines`, the lines of workers and events that could not be written. The line of a
+/// worker has, after its slot:
+///
+/// | key | value |
+/// |---|---|
+/// | `pid` | the process; `-` if there is none, and for a thread |
+/// | `state` | `starting`, `ready`, `draining`, `backoff`, or `retiring` while a worker that there will not be any more serves its last connections |
+/// | `uptime` | since the worker is ready, or was started |
+/// | `restarts` | how many workers of the slot were started because another had died |
+/// | `connections` | how many of the connections that its listeners have accepted are open: a stream counts until it is dropped or taken off the loop |
+/// | `accepted` | how many connections its listeners have accepted |
+/// | `memory` | its resident bytes |
+/// | `cpu` | its processor time, in user mode and in the kernel |
+/// | `beat_age` | the age of the numbers above: the time since its last heartbeat or answer |
+/// | `last_end_age` | how long ago a worker of this slot has ended |
+/// | `last_end` | how that worker has ended, to the end of the line: only this value may have spaces |
+///
+/// A value that is not known is `-`. Times are in seconds, with an `s` at the end. Pairs may be
+/// added in later versions, but `last_end` stays the last one. The master's counts include
+/// the workers that drain, and `accepted` those that have ended.
+///
+/// `status json` answers an object with `master` and `workers`, an array. They have the same
+/// keys, the workers also `slot`. A value that is not known is `null`, times are numbers of
+/// seconds, and `last_end` is `null` or an object with `cause` and `age`.
+///
+/// A worker whose loop stands still does not send fresh numbers. It is shown with its last
+/// ones, and `beat_age` grows.
+///
+/// # Permissions
 ///
 /// The socket has mode 0600 from the moment that it has a name: only the master's user and
 /// root can connect.
@@ -171,6 +208,69 @@ impl Control {
     /// answer within the limit of [`set_timeout`](Self::set_timeout).
     pub async fn status(&mut self) -> io::Result<String> {
         self.request("status").await
+    }
+
+    /// Returns the status of the master and of its workers as one line of JSON, with the keys of
+    /// the [protocol](Self#status).
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: later requests of this connection fail, as with
+    /// [`status`](Self::status).
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if [`status`](Self::status) would.
+    pub async fn status_json(&mut self) -> io::Result<String> {
+        self.request("status json").await
+    }
+
+    /// Returns all metrics in the text format of OpenMetrics: about the master, the workers and
+    /// their loops, and the user's own from [`metrics`](crate::metrics).
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: later requests of this connection fail, as with
+    /// [`status`](Self::status).
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if [`status`](Self::status) would.
+    pub async fn metrics(&mut self) -> io::Result<String> {
+        self.request("metrics").await
+    }
+
+    /// Succeeds if the master's loop turns.
+    ///
+    /// The master restarts workers that die, kills those that hang, and ends if none becomes
+    /// ready. So nothing else is asked: a restart of the whole program would help no worker.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: later requests of this connection fail, as with
+    /// [`status`](Self::status).
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if [`status`](Self::status) would.
+    pub async fn live(&mut self) -> io::Result<()> {
+        self.request("live").await.map(drop)
+    }
+
+    /// Succeeds if new connections should be sent to this program: all workers have been ready
+    /// once, one of them is now, and the master is not about to end.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: later requests of this connection fail, as with
+    /// [`status`](Self::status).
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if [`status`](Self::status) would, or with the reason if the program
+    /// is not ready.
+    pub async fn ready(&mut self) -> io::Result<()> {
+        self.request("ready").await.map(drop)
     }
 
     /// Replaces all workers, as [`Supervisor::reload`](crate::Supervisor::reload) sets, and

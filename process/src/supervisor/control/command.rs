@@ -5,7 +5,10 @@
 pub(super) const MAX_WORKERS: u32 = 1024;
 
 pub(super) const HELP: &str = "\
-status     show the master and its workers
+status     show the master and its workers; `status json`: as JSON
+metrics    show all metrics, in the text format of OpenMetrics
+live       succeed if the master runs
+ready      succeed if new connections are served, or say why they are not
 reload     replace all workers
 restart N  replace worker N
 upgrade    start the program's file as a new master, which replaces this one
@@ -18,6 +21,10 @@ help       show this
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Command {
     Status,
+    StatusJson,
+    Metrics,
+    Live,
+    Ready,
     Reload,
     Restart(u32),
     Upgrade,
@@ -42,7 +49,11 @@ impl Command {
         let command = match name {
             "scale" => return scale(argument),
             "restart" => return restart(argument),
+            "status" if argument == Some("json") => return Ok(Self::StatusJson),
             "status" => Self::Status,
+            "metrics" => Self::Metrics,
+            "live" => Self::Live,
+            "ready" => Self::Ready,
             "reload" => Self::Reload,
             "upgrade" => Self::Upgrade,
             "reopen" => Self::Reopen,
@@ -104,6 +115,10 @@ mod tests {
     fn commands_are_parsed() {
         for (line, command) in [
             ("status", Command::Status),
+            ("status json", Command::StatusJson),
+            ("metrics", Command::Metrics),
+            ("live", Command::Live),
+            ("ready", Command::Ready),
             ("  reload\r", Command::Reload),
             ("restart 0", Command::Restart(0)),
             ("restart 1024", Command::Restart(1024)),
@@ -127,6 +142,7 @@ mod tests {
             (b"\x1b[2J", "unknown command `\\u{1b}[2J`: try `help`"),
             (b"\xff\xfe", "the command is not text"),
             (b"status now", "`status` takes nothing, not `now`"),
+            (b"metrics json", "`metrics` takes nothing, not `json`"),
             (b"stop it now", "too many words after `stop`"),
             (b"scale", "`scale` takes the number of workers: `scale 4`"),
             (b"scale four", "`four` is not a number"),

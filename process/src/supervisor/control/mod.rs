@@ -43,6 +43,7 @@ use clients::{Client, Clients};
 use command::{Command, HELP};
 
 use super::request::{Count, Request};
+use crate::metrics::Format;
 use crate::name_lock::NameLock;
 use crate::sys;
 
@@ -368,6 +369,19 @@ async fn obey(command: Command, requests: &mpsc::Sender<Request>) -> String {
             Some(status) => format!("{status}ok\n"),
             None => gone(),
         },
+        Command::StatusJson => match ask(requests, Request::Status).await {
+            Some(status) => format!("{}\nok\n", status.to_json()),
+            None => gone(),
+        },
+        Command::Metrics => {
+            let metrics = |answer| Request::Metrics(Format::OpenMetrics, answer);
+            match ask(requests, metrics).await {
+                Some(text) => format!("{text}ok\n"),
+                None => gone(),
+            }
+        }
+        Command::Live => outcome(ask(requests, Request::Live).await),
+        Command::Ready => outcome(ask(requests, Request::Ready).await),
         Command::Reload => outcome(ask(requests, Request::Reload).await),
         Command::Upgrade => outcome(ask(requests, Request::Upgrade).await),
         Command::Reopen => outcome(ask(requests, Request::Reopen).await),

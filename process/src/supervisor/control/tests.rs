@@ -2,6 +2,7 @@
 
 use super::clients::MAX_CLIENTS;
 use super::*;
+use crate::metrics::Text;
 use coreloop_runtime::time::sleep;
 use coreloop_runtime::{Runtime, runtime, spawn};
 use coreloop_test_support::deadline::{Deadline, yield_until};
@@ -9,7 +10,7 @@ use coreloop_test_support::folder::Folder;
 use std::sync::Barrier;
 use std::thread;
 
-use super::super::request::{Status, WorkerState, WorkerStatus};
+use super::super::status::{LastEnd, Status, WorkerNumbers, WorkerState, WorkerStatus};
 
 #[test]
 fn each_command_sends_a_request_and_returns_its_answer() {
@@ -17,9 +18,26 @@ fn each_command_sends_a_request_and_returns_its_answer() {
         let mut control = Control::connect(path).await.unwrap();
         assert_eq!(
             control.status().await.unwrap(),
-            "master pid=7 uptime=2.0s workers=1\n\
-             worker 0 pid=- state=backoff uptime=0.0s restarts=3\n"
+            "master pid=7 uptime=2.0s workers=2 connections=3 accepted=9 lost_lines=4\n\
+             worker 0 pid=- state=backoff uptime=0.0s restarts=3 connections=- accepted=- \
+             memory=- cpu=- beat_age=- last_end_age=1.500s last_end=failed: a \"b\"; c\n\
+             worker 1 pid=8 state=ready uptime=1.0s restarts=0 connections=3 accepted=7 \
+             memory=4096 cpu=0.250s beat_age=0.001s last_end_age=- last_end=-\n"
         );
+        assert_eq!(
+            control.status_json().await.unwrap(),
+            "{\"master\":{\"pid\":7,\"uptime\":2.0,\"workers\":2,\"connections\":3,\"accepted\":9,\"lost_lines\":4},\
+             \"workers\":[{\"slot\":0,\"pid\":null,\"state\":\"backoff\",\"uptime\":0.0,\"restarts\":3,\
+             \"connections\":null,\"accepted\":null,\"memory\":null,\"cpu\":null,\"beat_age\":null,\
+             \"last_end\":{\"cause\":\"failed: a \\\"b\\\"\\nc\",\"age\":1.5}},\
+             {\"slot\":1,\"pid\":8,\"state\":\"ready\",\"uptime\":1.0,\"restarts\":0,\
+             \"connections\":3,\"accepted\":7,\"memory\":4096,\"cpu\":0.25,\"beat_age\":0.001,\
+             \"last_end\":null}]}\n"
+        );
+        assert_eq!(control.metrics().await.unwrap(), "# EOF\n");
+        control.live().await.unwrap();
+        let error = control.ready().await.unwrap_err();
+        assert_eq!(error.to_string(), "no worker serves");
         control.reload().await.unwrap();
         control.scale(3).await.unwrap();
         control.restart(2).await.unwrap();
@@ -379,7 +397,13 @@ async fn master(mut requests: mpsc::Receiver<Request>) {
     while let Some(request) = requests.recv().await {
         match request {
             Request::Status(answer) => drop(answer.send(status())),
-            Request::Reload(answer) | Request::Reopen(answer) => drop(answer.send(Ok(()))),
+            Request::Metrics(format, answer) => {
+                drop(answer.send(Text::new(format).finish()));
+            }
+            Request::Ready(answer) => drop(answer.send(Err("no worker serves".to_owned()))),
+            Request::Live(answer) | Request::Reload(answer) | Request::Reopen(answer) => {
+                drop(answer.send(Ok(())));
+            }
             Request::Upgrade(answer) => {
                 drop(answer.send(Err("it ended\nwith status 3".to_owned())));
             }
@@ -401,13 +425,38 @@ fn status() -> Status {
     Status {
         master: 7,
         uptime: Duration::from_secs(2),
-        workers: vec![WorkerStatus {
-            slot: 0,
-            pid: None,
-            state: WorkerState::Backoff,
-            uptime: Duration::ZERO,
-            restarts: 3,
-        }],
+        connections: 3,
+        accepted: 9,
+        lost_lines: 4,
+        workers: vec![
+            WorkerStatus {
+                slot: 0,
+                pid: None,
+                state: WorkerState::Backoff,
+                uptime: Duration::ZERO,
+                restarts: 3,
+                numbers: WorkerNumbers::default(),
+                last_end: Some(LastEnd {
+                    cause: "failed: a \"b\"\nc".to_owned(),
+                    age: Duration::from_millis(1500),
+                }),
+            },
+            WorkerStatus {
+                slot: 1,
+                pid: Some(8),
+                state: WorkerState::Ready,
+                uptime: Duration::from_secs(1),
+                restarts: 0,
+                numbers: WorkerNumbers {
+                    connections: Some(3),
+                    accepted: Some(7),
+                    memory: Some(4096),
+                    cpu: Some(Duration::from_millis(250)),
+                    beat_age: Some(Duration::from_millis(1)),
+                },
+                last_end: None,
+            },
+        ],
     }
 }
 

@@ -25,7 +25,10 @@ impl Fleet {
                 .min()
         };
         let slots = self.slots.iter().filter_map(of_slot);
-        slots.chain(self.batch_deadline()).min()
+        slots
+            .chain(self.batch_deadline())
+            .chain(self.delay_deadline())
+            .min()
     }
 
     /// Handles all deadlines that have passed.
@@ -59,6 +62,7 @@ impl Fleet {
             self.check_queue(index, now);
         }
         self.tick_checks(now);
+        self.end_delay(now);
         self.advance(now);
     }
 

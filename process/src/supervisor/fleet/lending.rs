@@ -40,7 +40,7 @@ impl Fleet {
     pub(super) fn lending_deadline(&self, slot: &Slot) -> Option<Instant> {
         // Without a lender there is no deadline: the slot is lent when a worker is ready, or
         // is heard again.
-        if slot.lent_to.is_some() || slot.lacks_lender || self.is_stopping() {
+        if slot.lent_to.is_some() || slot.lacks_lender || !self.is_serving() {
             return None;
         }
         match &slot.incumbent {

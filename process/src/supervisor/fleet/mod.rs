@@ -23,6 +23,7 @@ mod lending;
 mod replacement;
 mod scaling;
 mod slot;
+mod stopping;
 #[cfg(test)]
 mod tests;
 
@@ -51,6 +52,8 @@ pub(super) struct Settings {
     pub(super) restarts: Restarts,
     pub(super) max_age: Option<Duration>,
     pub(super) replacement: ReplacementSettings,
+    /// How long workers still accept after a request to stop.
+    pub(super) drain_delay: Duration,
     /// Whether workers can be killed: processes can, threads cannot.
     pub(super) can_kill: bool,
 }
@@ -58,6 +61,11 @@ pub(super) struct Settings {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum FleetStage {
     Running,
+    /// A stop was requested. The workers accept until this time, or with `None` until a second
+    /// request; those that die are replaced.
+    Delaying {
+        until: Option<Instant>,
+    },
     Stopping(Result<(), String>),
     Finished,
 }
@@ -142,6 +150,11 @@ impl Fleet {
     /// Returns whether every slot is served by its own worker.
     pub(super) fn is_ready(&self) -> bool {
         self.stage == FleetStage::Running && self.slots.iter().all(Slot::is_served)
+    }
+
+    /// Returns whether any worker serves connections.
+    pub(super) fn has_ready_worker(&self) -> bool {
+        self.slots.iter().any(Slot::is_served)
     }
 
     /// Handles `Ready`, by which a worker reports that it serves connections.
@@ -264,17 +277,6 @@ impl Fleet {
         self.advance(now);
     }
 
-    /// Stops the fleet: the first call drains all workers, the second kills them.
-    pub(super) fn stop(&mut self, now: Instant) {
-        let was_told = std::mem::replace(&mut self.stop_was_requested, true);
-        if !self.is_stopping() {
-            self.drain_all(Ok(()), now);
-        } else if was_told {
-            self.kill_all();
-        }
-        self.advance(now);
-    }
-
     /// Stops the fleet because the master has failed: like the first [`stop`](Self::stop),
     /// but the fleet finishes with an error. A call of `stop` after it is the first.
     pub(super) fn fail(&mut self, why: &str, now: Instant) {
@@ -287,9 +289,9 @@ impl Fleet {
         self.end(Ok(()), now);
     }
 
-    /// Drains all workers, unless the fleet stops already.
+    /// Drains all workers, unless they drain already.
     fn end(&mut self, result: Result<(), String>, now: Instant) {
-        if !self.is_stopping() {
+        if self.is_serving() {
             self.drain_all(result, now);
         }
         self.advance(now);
@@ -346,7 +348,7 @@ impl Fleet {
         self.failed_scaling(number, how);
         let why = format!("worker {number} {how} before it was ready");
         self.failed_restart(number, id, &why);
-        if self.stage == FleetStage::Running
+        if self.is_serving()
             && let Some(deaths) = self.crash_loop.died()
         {
             self.give_up(&format!(
@@ -376,12 +378,13 @@ impl Fleet {
     /// Handles a slot without an incumbent: puts the successor in its place, or starts a new
     /// worker now or later. The last incumbent has `served` for this time, if at all.
     fn vacated(&mut self, index: usize, served: Option<Duration>, now: Instant) {
+        let is_serving = self.is_serving();
         let slot = &mut self.slots[index];
         slot.vacant_since = now;
-        if self.stage == FleetStage::Running && slot.successor.is_some() {
+        if is_serving && slot.successor.is_some() {
             return self.promote(index, now);
         }
-        if self.stage != FleetStage::Running || slot.retiring.is_some() {
+        if !is_serving || slot.retiring.is_some() {
             return;
         }
         let number = slot.number;
@@ -446,6 +449,8 @@ impl Fleet {
             self.advance_scaling(now);
             self.start_next_replacement(now);
             self.advance_restarts();
+            self.lend(now);
+        } else if self.is_serving() {
             self.lend(now);
         } else if let FleetStage::Stopping(result) = &self.stage
             && self.slots.iter().all(Slot::is_empty)

@@ -57,6 +57,16 @@ struct Restart {
     before: WorkerId,
 }
 
+impl ReplacementQueue {
+    /// Forgets what waits, as the fleet stops. No request is answered.
+    pub(super) fn clear(&mut self) {
+        self.queue.clear();
+        self.is_pass = false;
+        self.again = None;
+        self.restarts.clear();
+    }
+}
+
 impl Fleet {
     /// Replaces all workers. Returns the number of the pass, which [`Action::Reloaded`]
     /// will name.

@@ -24,7 +24,7 @@ use std::time::Duration;
 use coreloop_runtime::time::Instant;
 
 use crate::supervisor::policy::Backoff;
-use crate::supervisor::request::WorkerState;
+use crate::supervisor::status::WorkerState;
 
 /// Identifies one start of a worker. A master never uses an id twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -187,6 +187,7 @@ impl Slot {
             Some(member) if matches!(member.phase, MemberPhase::Starting) => {
                 (Some(member), WorkerState::Starting)
             }
+            Some(member) if self.retiring.is_some() => (Some(member), WorkerState::Retiring),
             Some(member) => (Some(member), WorkerState::Ready),
             None => match self.leaving.last() {
                 Some(member) if self.start_at.is_none() => (Some(member), WorkerState::Draining),

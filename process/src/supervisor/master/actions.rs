@@ -10,6 +10,7 @@ use coreloop_sync::CancellationToken;
 
 use super::launcher::take_pipes;
 use super::master_event::{is_full, watch_process, watch_thread};
+use super::observation::Observed;
 use super::output::{PipeLife, Source, forward};
 use super::reaper::Reaper;
 use super::{MAX_HANDSHAKE, Master, WorkerHandle};
@@ -42,7 +43,11 @@ where
                     self.send(id, &ToWorker::Drain, &[]);
                 }
                 Action::Kill { id, why } => self.kill(id, why.text()),
-                Action::Abandon { id } => drop(self.workers.remove(&id)),
+                Action::Abandon { id } => {
+                    if let Some(worker) = self.workers.remove(&id) {
+                        self.observe_end(id, &worker, "was abandoned", Instant::now());
+                    }
+                }
                 Action::Adopt { by, slot } => {
                     let sockets: Vec<_> =
                         self.groups.iter().map(|group| group.socket(slot)).collect();
@@ -152,6 +157,7 @@ where
             has_handlers: false,
             has_to_reopen: false,
             _pipes: pipes.drop_guard(),
+            observed: Observed::default(),
         };
         self.workers.insert(id, worker);
         Ok(pid)
@@ -176,6 +182,7 @@ where
         if let Some(killer) = &worker.killer {
             killer.kill();
         }
+        worker.observed.killed.set(Some(why));
         let (slot, pid) = (worker.slot, worker.pid);
         self.report(&Event::Killed { slot, pid, why });
     }

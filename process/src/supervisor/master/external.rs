@@ -26,6 +26,7 @@ use crate::environment::SUCCESSOR;
 use crate::sockets::SocketGroup;
 use crate::supervisor::control::{ControlSocket, ControlSocketFile};
 use crate::supervisor::event::Event;
+use crate::supervisor::http::Observer;
 use crate::supervisor::init;
 use crate::supervisor::notify::Notifier;
 use crate::supervisor::request::Request;
@@ -50,6 +51,7 @@ pub(super) struct External {
     /// Cancelled when the master ends.
     ending: CancellationToken,
     pid_file: Option<PidFile>,
+    observer: Option<Observer>,
     alive_at: Option<Instant>,
     is_announced: bool,
     /// The new master, which this process has started and does not reap: its id stays valid.
@@ -68,6 +70,7 @@ struct ServedControl {
 impl External {
     pub(super) fn new(
         options: &Options,
+        observer: Option<SocketGroup>,
         inheritance: Option<Inheritance>,
         requests: mpsc::Sender<Request>,
     ) -> io::Result<Self> {
@@ -89,6 +92,7 @@ impl External {
             controls: JoinSet::new(),
             ending: CancellationToken::new(),
             pid_file: None,
+            observer: observer.map(Observer::new),
             is_announced: false,
             successor: None,
         };
@@ -97,6 +101,7 @@ impl External {
                 external.serve(ControlSocket::bind(path)?)?;
             }
             external.write_pid_file(options)?;
+            external.start_observer()?;
         }
         Ok(external)
     }
@@ -118,6 +123,11 @@ impl External {
         self.is_announced = true;
         self.notifier.ready();
         Ok(true)
+    }
+
+    /// Returns whether all workers have served at once before.
+    pub(super) fn is_announced(&self) -> bool {
+        self.is_announced
     }
 
     /// Reports to the old master, if this one has not served yet, that this one fails.
@@ -150,6 +160,9 @@ impl External {
     pub(super) fn upgraded_to(&mut self, pid: u32) {
         self.owns_names = false;
         self.successor = i32::try_from(pid).ok().and_then(Pid::from_raw);
+        if let Some(observer) = &mut self.observer {
+            observer.replaced();
+        }
         self.notifier.replaced(pid);
     }
 
@@ -180,6 +193,11 @@ impl External {
     /// Returns why the service manager could not be notified, once.
     pub(super) fn notify_error(&self) -> Option<String> {
         self.notifier.take_error()
+    }
+
+    /// Returns the socket that a successor has to take over beside the workers' sockets.
+    pub(super) fn observer(&self) -> Option<&SocketGroup> {
+        self.observer.as_ref().map(Observer::group)
     }
 
     /// Called when an attempt at an upgrade has failed. Takes back the files that the new
@@ -221,6 +239,9 @@ impl External {
         let answered = async { while controls.join_next().await.is_some() {} };
         // A client that does not read must not delay the end.
         let _ = timeout(ANSWER_GRACE, answered).await;
+        if let Some(observer) = &mut self.observer {
+            observer.finish(ANSWER_GRACE).await;
+        }
     }
 
     /// Removes the files of the Unix sockets, if they belong to this master.
@@ -237,6 +258,8 @@ impl External {
     /// old master takes them back.
     fn take_over(&mut self, options: &Options) -> io::Result<()> {
         self.write_pid_file(options)?;
+        // The old master answers too until it learns of this one.
+        self.start_observer()?;
         match &options.control {
             Some(path) => self.serve(ControlSocket::take_over(path)?),
             None => Ok(()),
@@ -251,6 +274,13 @@ impl External {
         self.controls.spawn(serving);
         self.control = Some(ServedControl { file, replaced });
         Ok(())
+    }
+
+    fn start_observer(&mut self) -> io::Result<()> {
+        match &mut self.observer {
+            Some(observer) => observer.start(&self.requests),
+            None => Ok(()),
+        }
     }
 
     fn write_pid_file(&mut self, options: &Options) -> io::Result<()> {

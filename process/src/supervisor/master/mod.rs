@@ -9,10 +9,12 @@
 //! 3. Only the end of the master closes the sockets.
 
 mod actions;
+mod exposition;
 mod external;
 mod launcher;
 mod master_event;
 mod memory;
+mod observation;
 mod output;
 mod pid_file;
 mod reaper;
@@ -52,6 +54,7 @@ use external::External;
 use launcher::Launcher;
 use master_event::{EventSender, MasterEvent};
 use memory::MEMORY_PERIOD;
+use observation::{Observation, Observed};
 use output::Outputs;
 use reaper::Killer;
 use replacing::Replacing;
@@ -90,6 +93,8 @@ pub(super) struct Options {
     /// The builder of the workers' runtimes.
     pub(super) runtime: fn() -> Builder,
     pub(super) confinement: Confinement,
+    /// The socket at which the master serves its health and metrics.
+    pub(super) observer: Option<SocketGroup>,
 }
 
 /// Runs the master until all workers have ended.
@@ -159,6 +164,7 @@ struct Master<F> {
     /// Cancelled when no more pipe is read.
     ends: CancellationToken,
     external: External,
+    observation: Observation,
     /// The attempt at an upgrade that is in progress, and where to send its result.
     upgrade: Option<(JoinHandle<()>, Reply)>,
     /// What signals have requested during the attempt, for the master that is left.
@@ -182,6 +188,7 @@ struct WorkerHandle {
     has_to_reopen: bool,
     /// Dropped when the worker has ended: then its pipes are closed soon.
     _pipes: DropGuard,
+    observed: Observed,
 }
 
 impl<F> Master<F>
@@ -200,7 +207,8 @@ where
         let launcher = Launcher::new(&options, program, function);
         let (event_sender, events) = mpsc::unbounded_channel();
         let (requests_in, requests) = mpsc::channel(16);
-        let external = External::new(&options, inheritance, requests_in)?;
+        let observer = options.observer.take();
+        let external = External::new(&options, observer, inheritance, requests_in)?;
         let reads_workers =
             options.kind == WorkerKind::Processes && options.output == WorkerOutput::Prefixed;
         let log = std::mem::take(&mut options.log);
@@ -235,6 +243,7 @@ where
             forwarding: JoinSet::new(),
             ends: CancellationToken::new(),
             external,
+            observation: Observation::new(),
             upgrade: None,
             kept: Vec::new(),
             options,
@@ -256,6 +265,7 @@ where
             }
             let deadline = self.fleet.next_deadline();
             let others = self.memory_at.into_iter().chain(self.external.deadline());
+            let others = others.chain(self.observation.deadline());
             let deadline = others.chain(deadline).min();
             coreloop_runtime::select! {
                 biased;
@@ -270,6 +280,7 @@ where
                     self.check_memory();
                     let now = Instant::now();
                     self.external.tick(now);
+                    self.tick_observation(now);
                     self.fleet.tick(now);
                 }
             }
@@ -309,12 +320,21 @@ where
         worker.signal_if_due();
         match message {
             ToMaster::Ready => {
+                worker.observed.serves = true;
                 let (slot, pid) = (worker.slot, worker.pid);
                 let after = now.duration_since(worker.started);
                 self.report(&Event::Ready { slot, pid, after });
                 self.fleet.on_ready(id, now);
             }
-            ToMaster::Heartbeat => self.fleet.message_received(id, now),
+            ToMaster::Heartbeat(report) => {
+                self.reported(id, *report, false, now);
+                self.fleet.message_received(id, now);
+            }
+            ToMaster::Report(report) => {
+                self.reported(id, *report, true, now);
+                self.fleet.message_received(id, now);
+            }
+            ToMaster::Metrics(changes) => self.observation.totals.apply(Some(id), changes),
             ToMaster::Retire => self.fleet.on_retire(id, now),
             ToMaster::Draining => self.fleet.on_draining(id, now),
             ToMaster::Failed { error } => worker.failure = Some(error),
@@ -325,11 +345,12 @@ where
         let Some(worker) = self.workers.remove(&id) else {
             return;
         };
-        let how = match worker.failure {
-            Some(error) if error.starts_with("panicked") => error,
+        let how = match &worker.failure {
+            Some(error) if error.starts_with("panicked") => error.clone(),
             Some(error) => format!("failed: {error}"),
             None => how,
         };
+        self.observe_end(id, &worker, &how, now);
         self.fleet.on_ended(id, &how, now);
         self.report(&Event::Ended {
             slot: worker.slot,

@@ -8,14 +8,18 @@ use coreloop_runtime::time::Instant;
 use rustix::process::Signal;
 
 use super::master_event::MasterEvent;
+use super::observation::Question;
 use super::{Master, Reply};
 use crate::channel::Inherited;
 use crate::sockets::{InheritedSlots, SocketGroup};
 use crate::supervisor::event::Event;
-use crate::supervisor::fleet::{GRACE, Member, MemberPhase};
-use crate::supervisor::request::{Count, Request, Status, WorkerState, WorkerStatus};
+use crate::supervisor::fleet::GRACE;
+use crate::supervisor::request::{Count, Request};
 use crate::supervisor::upgrade::{self, SocketTransfer};
 use crate::worker::Worker;
+
+/// Why requests are refused from the first request to stop.
+const ENDING: &str = "the master is about to end";
 
 impl<F> Master<F>
 where
@@ -33,17 +37,28 @@ where
                 }
             }
             // The client may have disconnected.
-            Request::Status(reply) => drop(reply.send(self.status(now))),
+            Request::Ready(reply) => drop(reply.send(self.readiness())),
+            Request::Live(reply) => drop(reply.send(Ok(()))),
+            Request::Status(reply) => self.ask_workers(Question::Status(reply), now),
+            Request::Metrics(format, reply) => {
+                self.ask_workers(Question::Metrics(format, reply), now);
+            }
             Request::Stop => {
                 if !is_stopping {
                     self.report(&Event::Stopping);
                     self.external.stopping();
+                    self.refuse_requests(ENDING);
                 }
                 if let Some((attempt, _reply)) = self.upgrade.take() {
                     attempt.abort();
                 }
                 self.kept.clear();
-                self.fleet.stop(now);
+                // A load balancer never sends connections to a master that was not ready.
+                if self.external.is_announced() {
+                    self.fleet.stop(now);
+                } else {
+                    self.fleet.stop_without_delay(now);
+                }
             }
             Request::Reload(reply)
             | Request::Scale(_, reply)
@@ -51,7 +66,7 @@ where
             | Request::Upgrade(reply)
                 if is_stopping =>
             {
-                drop(reply.send(Err("the master is about to end".to_owned())));
+                drop(reply.send(Err(ENDING.to_owned())));
             }
             Request::Reload(reply) | Request::Scale(_, reply) | Request::Restart(_, reply)
                 if self.upgrade.is_some() && !reply.is_closed() =>
@@ -107,6 +122,15 @@ where
         }
     }
 
+    /// Answers the requests that wait for workers with this error.
+    fn refuse_requests(&mut self, why: &str) {
+        let reloads = self.reloads.drain(..).map(|(_, reply)| reply);
+        let restarts = self.replacing.take_replies();
+        for reply in self.scales.drain(..).chain(reloads).chain(restarts) {
+            drop(reply.send(Err(why.to_owned())));
+        }
+    }
+
     pub(super) fn reloaded(&mut self, pass: u64, result: &Result<(), String>) {
         self.report_result(&Event::Reloaded(result.clone()));
         let answered: Vec<_> = self.reloads.extract_if(.., |(of, _)| *of <= pass).collect();
@@ -143,7 +167,8 @@ where
             return;
         }
         self.external.reloading();
-        let transfers: Vec<_> = self.groups.iter().map(transfer).collect();
+        let groups = self.groups.iter().chain(self.external.observer());
+        let transfers: Vec<_> = groups.map(transfer).collect();
         let settings = &self.options.settings;
         let timeouts = upgrade::UpgradeTimeouts {
             startup: settings.startup,
@@ -171,12 +196,7 @@ where
                 self.external.upgraded_to(pid);
                 self.fleet.replaced(Instant::now());
                 self.report(&Event::Upgraded(Ok(pid)));
-                let reloads = self.reloads.drain(..).map(|(_, reply)| reply);
-                let restarts = self.replacing.take_replies();
-                for reply in self.scales.drain(..).chain(reloads).chain(restarts) {
-                    let why = "a new master has taken over: request it there";
-                    drop(reply.send(Err(why.to_owned())));
-                }
+                self.refuse_requests("a new master has taken over: request it there");
                 let signals = kept.iter().filter_map(signal_of);
                 signals.for_each(|signal| self.external.signal_successor(signal));
                 Ok(())
@@ -204,32 +224,21 @@ where
         self.report(event);
     }
 
-    fn status(&self, now: Instant) -> Status {
-        let workers = self.fleet.slots().iter().map(|slot| {
-            let (member, state) = slot.state();
-            let pid = member.and_then(|member| self.workers.get(&member.id)?.pid);
-            let since = |member: &Member| match member.phase {
-                MemberPhase::Ready { since } => since,
-                MemberPhase::Starting | MemberPhase::Leaving { .. } => member.started,
-            };
-            WorkerStatus {
-                slot: slot.number,
-                pid: if state == WorkerState::Backoff {
-                    None
-                } else {
-                    pid
-                },
-                state,
-                uptime: member
-                    .map_or_else(Default::default, |member| now.duration_since(since(member))),
-                restarts: slot.restarts,
-            }
-        });
-        Status {
-            master: std::process::id(),
-            uptime: now.duration_since(self.started),
-            workers: workers.collect(),
-        }
+    /// Returns why new connections should not be sent here, if they should not.
+    ///
+    /// One ready worker suffices, as it serves the sockets of workers that are down too. At the
+    /// start all workers have to be ready once.
+    pub(super) fn readiness(&self) -> Result<(), String> {
+        let why = if self.fleet.is_stopping() {
+            ENDING
+        } else if !self.external.is_announced() {
+            "the workers are starting"
+        } else if !self.fleet.has_ready_worker() {
+            "no worker serves"
+        } else {
+            return Ok(());
+        };
+        Err(why.to_owned())
     }
 }
 
@@ -242,6 +251,9 @@ fn signal_of(request: &Request) -> Option<Signal> {
         // No signal requests it. The client that has is no longer connected.
         Request::Scale(Count::Exactly(_), _) => None,
         Request::Status(_)
+        | Request::Metrics(..)
+        | Request::Ready(_)
+        | Request::Live(_)
         | Request::Restart(..)
         | Request::Reopen(_)
         | Request::Signalled(..)

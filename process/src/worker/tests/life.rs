@@ -355,7 +355,11 @@ async fn heartbeats_come_four_times_as_often_as_required() {
     assert!(link.await.unwrap_err().is_cancelled());
     drop(shared);
     for _ in 0..4 {
-        assert_eq!(master.receive(), Some(ToMaster::Heartbeat));
+        let received = master.receive();
+        assert!(
+            matches!(received, Some(ToMaster::Heartbeat(_))),
+            "{received:?}"
+        );
     }
     assert_eq!(master.receive(), None);
 }
@@ -394,4 +398,52 @@ fn the_given_builder_creates_the_runtime_of_a_worker() {
     master.send(&ToWorker::Start(Box::new(start(&[]))), &[]);
     while master.receive().is_some() {}
     thread.unwrap().join().unwrap().unwrap();
+}
+
+/// Streams are counted by the worker's listener until they are dropped or leave the loop, also
+/// if they are split.
+#[test]
+fn a_worker_reports_its_connections_on_request() {
+    let (listener, address) = bind();
+    let (mut master, thread) = thread(start(&[SocketKind::Tcp]), &[&listener], async |worker| {
+        let listener = worker.listener(0)?;
+        let mut split = Vec::new();
+        let mut taken_off = Vec::new();
+        while let Some((stream, _)) = listener.accept().await? {
+            if split.is_empty() {
+                split.push(stream.into_split());
+            } else if taken_off.is_empty() {
+                taken_off.push(stream.into_std()?);
+            }
+        }
+        split.clear();
+        Ok(())
+    });
+    assert_eq!(master.receive(), Some(ToMaster::Ready));
+    let mut report = || {
+        master.send(&ToWorker::Report, &[]);
+        match master.channel.receive().unwrap() {
+            Some((ToMaster::Report(report), _)) => report,
+            other => panic!("{other:?}"),
+        }
+    };
+    let before = report();
+    assert_eq!((before.accepted, before.open), (0, 0));
+    let streams = [(); 3].map(|()| TcpStream::connect(address).unwrap());
+    let mut last = report();
+    while last.accepted < 3 {
+        last = report();
+    }
+    assert_eq!((last.accepted, last.open), (3, 1));
+    assert!(last.cpu > Duration::ZERO && last.polls > before.polls);
+    drop(streams);
+    master.send(&ToWorker::Drain, &[]);
+    assert_eq!(master.receive(), Some(ToMaster::Draining));
+    // The last report comes at the end, after the function has dropped its streams.
+    let Some((ToMaster::Report(at_end), _)) = master.channel.receive().unwrap() else {
+        panic!("no last report");
+    };
+    assert_eq!((at_end.accepted, at_end.open), (3, 0));
+    assert_eq!(master.receive(), None);
+    thread.join().unwrap().unwrap();
 }

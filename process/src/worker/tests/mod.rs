@@ -34,9 +34,14 @@ impl Master {
         self.channel.send(message, &sockets).unwrap();
     }
 
-    /// Receives the next message; `None` when the worker has ended.
+    /// Receives the next message that is no report; `None` when the worker has ended.
     fn receive(&mut self) -> Option<ToMaster> {
-        self.channel.receive().unwrap().map(|(message, _)| message)
+        loop {
+            match self.channel.receive().unwrap() {
+                Some((ToMaster::Report(_), _)) => {}
+                received => return received.map(|(message, _)| message),
+            }
+        }
     }
 
     /// Returns a reporter for a worker, whose reports this master keeps.

@@ -84,6 +84,7 @@ fn settings(can_kill: bool) -> Settings {
             .max_failed_starts(4),
         max_age: None,
         replacement: ReplacementSettings::default(),
+        drain_delay: Duration::ZERO,
         can_kill,
     }
 }
@@ -1120,4 +1121,96 @@ fn the_longest_times_do_not_overflow() {
     let mut world = World::new(endless, 1);
     world.ready(world.of(0));
     assert_eq!(world.fleet.next_deadline(), None);
+}
+
+fn delayed(delay: Duration) -> World {
+    let mut settings = settings(true);
+    settings.heartbeat = None;
+    settings.drain_delay = delay;
+    let mut world = World::new(settings, 2);
+    world.ready(world.of(0));
+    world.ready(world.of(1));
+    world
+}
+
+/// Drained, and not before.
+fn is_draining(world: &World) -> bool {
+    let mut processes = world.processes.values();
+    processes.all(|process| process.state == ProcessState::Draining)
+}
+
+#[test]
+fn workers_serve_and_are_replaced_until_the_delay_has_passed() {
+    let mut world = delayed(500 * MILLISECOND);
+    world.fleet.stop(world.now);
+    world.act();
+    assert!(world.fleet.is_stopping() && world.fleet.has_ready_worker());
+    assert!(!is_draining(&world));
+    world.end(world.of(0));
+    world.ready(world.of(0));
+    assert_eq!(world.starts[&0], 2);
+    world.run_until(world.now + 499 * MILLISECOND);
+    assert!(!is_draining(&world));
+    world.run_until(world.now + MILLISECOND);
+    assert!(is_draining(&world));
+    world.is_stopped = true;
+    world.end(world.of(0));
+    world.end(world.of(1));
+    assert_eq!(world.finished, Some(Ok(())));
+}
+
+#[test]
+fn a_stop_with_a_delay_ends_a_reload_and_scaling() {
+    let mut world = delayed(500 * MILLISECOND);
+    let old = [world.of(0), world.of(1)];
+    world.take(&Step::Reload);
+    world.take(&Step::Scale(4));
+    let started = world.processes.len();
+    world.fleet.stop(world.now);
+    world.act();
+    // No worker is started, and the successor drains.
+    assert_eq!(world.processes.len(), started);
+    assert_eq!([0, 1].map(|slot| world.incumbent(slot)), old.map(Some));
+    assert_ne!(world.of(0), old[0]);
+    let state = |id: WorkerId| world.processes[&id].state;
+    assert_eq!(state(world.of(0)), ProcessState::Draining);
+    assert_eq!(old.map(state), [ProcessState::Ready; 2]);
+    world.fleet.fail("the master has failed", world.now);
+    world.act();
+    assert!(is_draining(&world));
+}
+
+#[test]
+fn a_second_stop_ends_the_delay_and_kills() {
+    for delay in [MILLISECOND, Duration::MAX] {
+        let mut world = delayed(delay);
+        world.fleet.stop(world.now);
+        world.act();
+        if delay == Duration::MAX {
+            assert_eq!(world.fleet.next_deadline(), None);
+        }
+        world.is_stopped = true;
+        world.fleet.stop(world.now);
+        world.act();
+        assert!(world.processes.values().all(|process| process.is_killed));
+        world.end(world.of(0));
+        world.end(world.of(1));
+        assert_eq!(world.finished, Some(Ok(())));
+    }
+}
+
+#[test]
+fn there_is_no_delay_of_zero_and_none_when_a_successor_serves() {
+    for (delay, is_upgraded) in [(Duration::ZERO, false), (Duration::MAX, true)] {
+        let mut world = delayed(delay);
+        world.is_stopped = true;
+        if is_upgraded {
+            world.fleet.stop_without_delay(world.now);
+        } else {
+            world.fleet.stop(world.now);
+        }
+        world.act();
+        assert!(is_draining(&world));
+        assert!(world.processes.values().all(|process| !process.is_killed));
+    }
 }

@@ -143,7 +143,6 @@ impl Outputs {
     }
 
     /// Returns how many lines were lost since the master has started, for whichever reason.
-    #[expect(dead_code, reason = "for the statistics of the master")]
     pub(super) fn lost_lines(&self) -> u64 {
         self.sinks().map(Sink::lost_lines).sum()
     }
