@@ -8,9 +8,14 @@
 #![cfg(all(target_os = "linux", not(miri)))]
 
 use std::env;
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use coreloop_test_support::deadline::wait_until;
 use coreloop_test_support::process::chaos::{Chaos, Length, Operation};
+use coreloop_test_support::program::program;
 use coreloop_test_support::size;
 use fastrand::Rng;
 use rustix::process::Signal;
@@ -134,6 +139,43 @@ fn each_worker_answers_after_scaling_during_an_upgrade() {
             chaos.perform(operation, &mut random, &load);
             chaos.check_each_worker_answers();
         }
+        chaos.settle();
+        chaos.finish(load);
+    }
+}
+
+/// The old master added the slots while the new one started, which did not get their sockets.
+/// The connections that waited there were lost.
+#[test]
+fn slots_that_were_requested_before_an_upgrade_are_not_added_during_it() {
+    for workers in [PROCESSES, THREADS] {
+        let mut chaos = Chaos::start(workers);
+        let load = chaos.load();
+        // The worker drains until the connection is closed.
+        let held = chaos.connect_to(2);
+        chaos.perform(Operation::Signal(Signal::TTOU), &mut Rng::new(), &load);
+        wait_until(|| chaos.has("worker 2 ", "state=draining"));
+        let mut client = UnixStream::connect(chaos.app.control()).unwrap();
+        writeln!(client, "scale 5").unwrap();
+        // The master handles the request before that of a client that connects later.
+        chaos.app.ask("status").unwrap();
+
+        let go = chaos.app.folder.path("go");
+        let program = program("process_chaos");
+        let (go_on, program) = (go.display(), program.display());
+        chaos.app.install_script(&format!(
+            "echo the upgrade waits\nwhile [ ! -e {go_on} ]; do sleep 0.05; done\nexec {program} \"$@\""
+        ));
+        chaos.first.signal(Signal::USR2);
+        chaos.first.line("the upgrade waits");
+        drop(held);
+        wait_until(|| !chaos.has("worker 2 ", ""));
+        assert!(!chaos.has("worker 3 ", ""));
+        chaos.check_each_worker_answers();
+        fs::write(go, "").unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert!(answer.contains("a new master has taken over"), "{answer}");
         chaos.settle();
         chaos.finish(load);
     }

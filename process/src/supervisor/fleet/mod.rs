@@ -81,6 +81,8 @@ pub(super) struct Fleet {
     steered: Option<u32>,
     /// A request to scale has not been answered yet.
     is_scaling: bool,
+    /// A new master has been started, and has neither failed nor taken over.
+    is_upgrading: bool,
     next_id: u64,
     crash_loop: CrashLoop,
     replacements: ReplacementQueue,
@@ -116,6 +118,7 @@ impl Fleet {
             target: count,
             steered,
             is_scaling: false,
+            is_upgrading: false,
             next_id: 0,
             crash_loop,
             replacements: ReplacementQueue::default(),

@@ -43,6 +43,26 @@ impl Fleet {
         self.advance(now);
     }
 
+    /// Called when the master starts a new master, which gets the sockets of all slots. Until
+    /// that has failed, or has taken over, no slot is added, as the new master would not have
+    /// its sockets. And no slot gets connections that got none before: the new master steers
+    /// them as soon as it serves, and an action of this fleet must not come after that.
+    pub(in crate::supervisor) fn upgrade_begins(&mut self) {
+        self.is_upgrading = true;
+    }
+
+    /// Called when the new master has failed. Restates where connections go, as it may have
+    /// steered them before it failed.
+    pub(in crate::supervisor) fn upgrade_failed(&mut self, now: Instant) {
+        self.is_upgrading = false;
+        if let Some(steered) = self.steered
+            && !self.is_stopping()
+        {
+            self.steer(steered);
+        }
+        self.advance(now);
+    }
+
     /// Handles the result of [`Action::Grow`]: there are sockets for this many slots.
     pub(in crate::supervisor) fn grown(&mut self, slots: u32, now: Instant) {
         if self.is_stopping() {
@@ -127,7 +147,7 @@ impl Fleet {
             }
             return;
         }
-        if is_retiring {
+        if is_retiring || self.is_upgrading {
             return;
         }
         let leading = self.slots.iter().take_while(|slot| slot.is_open).count();

@@ -186,6 +186,7 @@ where
             drop(events.send(MasterEvent::Upgraded(result)));
         });
         self.upgrade = Some((attempt, reply));
+        self.fleet.upgrade_begins();
     }
 
     pub(super) fn upgraded(&mut self, result: Result<u32, String>) {
@@ -206,6 +207,7 @@ where
                     why = format!("{why}; and what it took over cannot be taken back: {error}");
                 }
                 self.report_result(&Event::Upgraded(Err(why.clone())));
+                self.fleet.upgrade_failed(Instant::now());
                 kept.into_iter()
                     .for_each(|request| self.handle_request(request));
                 self.report_readiness();

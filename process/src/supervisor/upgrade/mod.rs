@@ -33,7 +33,9 @@
 //!    the steering of the old master, and scales to the configured number. Doing so before would
 //!    take connections from the old master, and lose them if the successor never served.
 //! 6. During the attempt, the old master neither scales nor reloads. It refuses such requests,
-//!    and keeps signals for the master that is left.
+//!    and keeps signals for the master that is left. Scaling that was requested before adds no
+//!    slot, and steers no more connections to the slots that it has added, until the attempt
+//!    has failed.
 
 mod attempt;
 mod inheritance;

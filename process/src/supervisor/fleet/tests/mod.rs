@@ -915,6 +915,43 @@ fn a_new_slot_gets_connections_when_its_worker_is_ready() {
     assert_eq!(world.scaled, [Ok(())]);
 }
 
+/// The new master did not have the sockets of the new slots, so the connections that waited
+/// there were lost.
+#[test]
+fn no_slot_is_added_while_a_new_master_starts() {
+    let mut world = World::serving(3);
+    world.take(&Step::Scale(2));
+    world.run_until(world.now + 200 * MILLISECOND);
+    world.take(&Step::Scale(5));
+    world.fleet.upgrade_begins();
+    let last = world.of(2);
+    world.end(last);
+    world.beat();
+    world.run_until(world.now + 100 * MILLISECOND);
+    assert_eq!((world.sockets, world.steered), (2, 2));
+    world.fleet.upgrade_failed(world.now);
+    world.settle();
+    assert_eq!((world.sockets, world.steered), (5, 5));
+    assert_eq!(world.scaled, [Ok(())]);
+}
+
+/// The old master steered after the new one, and connections came to a slot that the new one
+/// had retired.
+#[test]
+fn a_slot_gets_no_connections_while_a_new_master_starts() {
+    let mut world = World::serving(2);
+    world.take(&Step::Scale(3));
+    world.fleet.upgrade_begins();
+    world.ready(world.of(2));
+    assert_eq!((world.steered, world.scaled.len()), (2, 0));
+    // The new master has taken over, and failed in the same moment.
+    world.steered = 1;
+    world.fleet.upgrade_failed(world.now);
+    world.act();
+    assert_eq!(world.steered, 3);
+    assert_eq!(world.scaled, [Ok(())]);
+}
+
 #[test]
 fn a_program_that_never_starts_is_given_up() {
     let mut world = World::new(settings(true), 2);

@@ -9,6 +9,7 @@ mod operation;
 pub mod visit;
 
 use std::collections::HashSet;
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
@@ -73,6 +74,24 @@ impl Chaos {
     /// has none of its own.
     pub fn ready(&self) -> HashSet<(u64, Option<Pid>)> {
         self.rows("state=ready")
+    }
+
+    /// Returns whether the status has a row that begins and continues so.
+    pub fn has(&self, start: &str, words: &str) -> bool {
+        let status = self.status();
+        let mut rows = status.lines();
+        rows.any(|row| row.starts_with(start) && row.contains(words))
+    }
+
+    /// Connects until the worker of this slot has accepted a connection.
+    pub fn connect_to(&self, slot: u64) -> TcpStream {
+        let Some(Target::Tcp(address)) = self.targets.first() else {
+            panic!("no TCP socket");
+        };
+        wait_for(|| {
+            let (stream, server) = visit::greeted(*address).unwrap();
+            (server.slot == slot).then_some(stream)
+        })
     }
 
     fn rows(&self, words: &str) -> HashSet<(u64, Option<Pid>)> {

@@ -81,6 +81,14 @@ impl Target {
     }
 }
 
+/// Connects to a TCP socket, and waits for the worker's line.
+pub(super) fn greeted(address: SocketAddr) -> io::Result<(TcpStream, Server)> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let server = read_line(&mut stream)?;
+    Ok((stream, server))
+}
+
 fn converse<S: Read + Write>(
     stream: &mut S,
     patience: impl FnOnce(&S, Option<Duration>) -> io::Result<()>,
