@@ -80,7 +80,7 @@ fn quit_drains_as_term_does() {
     // A terminal sends it to the workers too.
     kill_process(app.workers()[0], Signal::QUIT).unwrap();
     master.signal(Signal::QUIT);
-    master.line("stopping");
+    master.line("stopping: the workers drain");
     let mut answer = String::new();
     BufReader::new(client).read_line(&mut answer).unwrap();
     assert_eq!(answer, "waited\n");

@@ -520,7 +520,7 @@ mod by_tracing {
         let has = |words: &str| assert!(traced.contains(words), "{traced}");
         has(" INFO coreloop: worker 0 is ready after ");
         has(" event=\"ready\" slot=0\n");
-        has(" INFO coreloop: stopping event=\"stopping\"\n");
+        has(" INFO coreloop: stopping: the workers drain event=\"stopping\"\n");
         assert!(!written.contains(" is ready after "), "{written}");
     }
 

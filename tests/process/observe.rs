@@ -325,7 +325,7 @@ fn during_the_drain_delay_a_master_is_not_ready_and_its_workers_accept() {
     let worker = worker_at(address);
     master.signal(Signal::TERM);
     wait_until(|| app.ask("ready").is_err());
-    assert_eq!(app.ask("ready").unwrap_err(), "the master is about to end");
+    assert_eq!(app.ask("ready").unwrap_err(), "the master is ending");
     let unready = get(observed, "GET /readyz HTTP/1.1\r\n\r\n");
     assert!(unready.starts_with("HTTP/1.1 503 "), "{unready}");
     assert_eq!(app.ask("live").unwrap(), "");

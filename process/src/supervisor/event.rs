@@ -123,6 +123,12 @@ pub enum Event {
     Upgraded(Result<u32, String>),
     /// The log files were opened again, or could not be and the old ones stay in use.
     Reopened(Result<(), String>),
+    /// The program stops: the workers drain after the
+    /// [delay](crate::Supervisor::drain_delay), which is not zero.
+    Delaying {
+        /// The delay.
+        time: Duration,
+    },
     /// The program stops: the workers drain.
     Stopping,
     /// The service manager at `NOTIFY_SOCKET` could not be notified. This is reported once; the
@@ -213,7 +219,8 @@ impl fmt::Display for Event {
             Self::Upgraded(Err(why)) => write!(f, "the upgrade failed: {why}"),
             Self::Reopened(Ok(())) => f.write_str("the log files were reopened"),
             Self::Reopened(Err(why)) => write!(f, "the log files were not reopened: {why}"),
-            Self::Stopping => f.write_str("stopping"),
+            Self::Delaying { time } => write!(f, "stopping: the workers drain in {time:?}"),
+            Self::Stopping => f.write_str("stopping: the workers drain"),
             Self::NotNotified { error } => {
                 write!(f, "the service manager cannot be notified: {error}")
             }

@@ -19,7 +19,7 @@ use coreloop_runtime::task::{JoinHandle, JoinSet, spawn};
 use coreloop_runtime::time::timeout;
 use coreloop_sync::{CancellationToken, mpsc, oneshot};
 
-use super::request::Request;
+use super::request::{ENDING, Request};
 use crate::metrics::Format;
 use crate::sockets::SocketGroup;
 
@@ -249,7 +249,7 @@ async fn answer(head: &Head, source: &Source) -> Answer {
 }
 
 fn ending() -> Answer {
-    line("503 Service Unavailable", "the master is ending")
+    line("503 Service Unavailable", ENDING)
 }
 
 /// Where to send the result of a question about health.

@@ -8,6 +8,9 @@ use crate::metrics::Format;
 
 use super::status::Status;
 
+/// Why requests are refused from the first request to stop.
+pub(super) const ENDING: &str = "the master is ending";
+
 /// A request to the master, with the channel for its result. A signal has no use for the
 /// result, and drops the receiver.
 #[derive(Debug)]

@@ -258,7 +258,7 @@ impl Control {
     }
 
     /// Succeeds if new connections should be sent to this program: all workers have been ready
-    /// once, one of them is now, and the master is not about to end.
+    /// once, one of them is now, and the master is not ending.
     ///
     /// # Cancel safety
     ///

@@ -42,7 +42,7 @@ pub use client::Control;
 use clients::{Client, Clients};
 use command::{Command, HELP};
 
-use super::request::{Count, Request};
+use super::request::{Count, ENDING, Request};
 use crate::metrics::Format;
 use crate::name_lock::NameLock;
 use crate::sys;
@@ -419,7 +419,7 @@ fn outcome(answer: Option<Result<(), String>>) -> String {
 }
 
 fn gone() -> String {
-    failure("the master is ending")
+    failure(ENDING)
 }
 
 /// Formats an error as one line.

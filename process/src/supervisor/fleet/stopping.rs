@@ -3,7 +3,7 @@
 
 use coreloop_runtime::time::Instant;
 
-use super::{Fleet, FleetStage};
+use super::{Action, Fleet, FleetStage};
 
 impl Fleet {
     /// Stops the fleet: the first call drains all workers, after the delay if there is one;
@@ -57,6 +57,7 @@ impl Fleet {
     /// Drains all workers if the delay has ended.
     pub(super) fn end_delay(&mut self, now: Instant) {
         if self.delay_deadline().is_some_and(|until| until <= now) {
+            self.actions.push_back(Action::DelayEnded);
             self.drain_all(Ok(()), now);
         }
     }

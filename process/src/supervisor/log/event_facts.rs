@@ -35,6 +35,7 @@ impl EventFacts {
             Event::Replaced { slot, result } => ("replaced", Some((*slot, None)), result.is_err()),
             Event::NotNotified { .. } => ("not_notified", None, true),
             Event::NotRestored { .. } => ("not_restored", None, true),
+            Event::Delaying { .. } => ("delaying", None, false),
             Event::Stopping => ("stopping", None, false),
         };
         Self {

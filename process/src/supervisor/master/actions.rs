@@ -66,6 +66,7 @@ where
                     }
                 }
                 Action::Check { id } => self.check(id),
+                Action::DelayEnded => self.report(&Event::Stopping),
                 Action::EndCheck { id } => self.end_check(id),
                 Action::CheckFailed { id, error } => self.check_failed(id, error),
                 Action::Bakes { slots, time } => self.report(&Event::Bakes { slots, time }),

@@ -8,6 +8,7 @@ use coreloop_runtime::task::{spawn, spawn_blocking};
 use super::master_event::MasterEvent;
 use super::{Master, Reply, WorkerHandle};
 use crate::supervisor::event::Event;
+use crate::supervisor::request::ENDING;
 use crate::worker::Worker;
 
 impl<F> Master<F>
@@ -62,7 +63,7 @@ fn collect(results: Vec<Receiver<Result<(), String>>>) -> Result<(), String> {
     let results: Vec<_> = results
         .into_iter()
         .map(|result| {
-            let ended = || Err("the master is about to end".to_owned());
+            let ended = || Err(ENDING.to_owned());
             result.recv().unwrap_or_else(|_| ended())
         })
         .collect();

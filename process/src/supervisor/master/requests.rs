@@ -14,12 +14,9 @@ use crate::channel::Inherited;
 use crate::sockets::{InheritedSlots, SocketGroup};
 use crate::supervisor::event::Event;
 use crate::supervisor::fleet::GRACE;
-use crate::supervisor::request::{Count, Request};
+use crate::supervisor::request::{Count, ENDING, Request};
 use crate::supervisor::upgrade::{self, SocketTransfer};
 use crate::worker::Worker;
-
-/// Why requests are refused from the first request to stop.
-const ENDING: &str = "the master is about to end";
 
 impl<F> Master<F>
 where
@@ -44,17 +41,24 @@ where
                 self.ask_workers(Question::Metrics(format, reply), now);
             }
             Request::Stop => {
+                if let Some((attempt, _reply)) = self.upgrade.take() {
+                    attempt.abort();
+                    self.fleet.upgrade_failed(now);
+                }
+                self.kept.clear();
+                let time = self.options.settings.drain_delay;
+                // A load balancer never sends connections to a master that was not ready.
+                let is_delayed = self.external.is_announced() && !time.is_zero();
                 if !is_stopping {
-                    self.report(&Event::Stopping);
+                    self.report(&if is_delayed {
+                        Event::Delaying { time }
+                    } else {
+                        Event::Stopping
+                    });
                     self.external.stopping();
                     self.refuse_requests(ENDING);
                 }
-                if let Some((attempt, _reply)) = self.upgrade.take() {
-                    attempt.abort();
-                }
-                self.kept.clear();
-                // A load balancer never sends connections to a master that was not ready.
-                if self.external.is_announced() {
+                if is_delayed {
                     self.fleet.stop(now);
                 } else {
                     self.fleet.stop_without_delay(now);

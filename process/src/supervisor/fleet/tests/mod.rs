@@ -70,6 +70,7 @@ struct World {
     /// The requests to replace one worker that are not answered, and the answers.
     restarts: BTreeMap<u64, Option<Result<(), String>>>,
     scaled: Vec<Result<(), String>>,
+    delays: u32,
     finished: Option<Result<(), String>>,
 }
 
@@ -128,6 +129,7 @@ impl World {
             replaced: Vec::new(),
             restarts: BTreeMap::new(),
             scaled: Vec::new(),
+            delays: 0,
             finished: None,
         };
         world.act();
@@ -402,6 +404,7 @@ impl World {
                 self.waits.insert(slot, self.now + wait);
             }
             Action::Finish(result) => self.finished = Some(result),
+            Action::DelayEnded => self.delays += 1,
             action => self.replace(action),
         }
     }
@@ -1188,8 +1191,10 @@ fn workers_serve_and_are_replaced_until_the_delay_has_passed() {
     assert_eq!(world.starts[&0], 2);
     world.run_until(world.now + 499 * MILLISECOND);
     assert!(!is_draining(&world));
+    assert_eq!(world.delays, 0);
     world.run_until(world.now + MILLISECOND);
     assert!(is_draining(&world));
+    assert_eq!(world.delays, 1);
     world.is_stopped = true;
     world.end(world.of(0));
     world.end(world.of(1));

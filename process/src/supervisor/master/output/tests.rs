@@ -252,7 +252,7 @@ fn a_hook_gets_each_line_and_its_panics_are_counted() {
                 LogStream::Master,
                 None,
                 Some(text("stopping")),
-                text("stopping")
+                text("stopping: the workers drain")
             ),
         ]
     );
