@@ -15,7 +15,7 @@ impl Fleet {
             self.stage = FleetStage::Delaying {
                 until: now.checked_add(delay),
             };
-            // Workers that are as good as their successors serve until the delay ends.
+            // The old workers serve until the delay ends, and no new ones are needed.
             self.abandon_batch(now);
             self.replacements.clear();
             self.is_scaling = false;
