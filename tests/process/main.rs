@@ -8,6 +8,7 @@ mod child_others;
 mod control;
 mod cores;
 mod exhausted;
+mod footprint;
 mod identity;
 mod idle;
 mod init;

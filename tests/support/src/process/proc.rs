@@ -31,6 +31,14 @@ pub fn descriptor_count(process: Pid) -> usize {
         .count()
 }
 
+/// Returns how many bytes of memory a process has.
+pub fn resident(process: Pid) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let number = line.unwrap().trim().trim_end_matches(" kB");
+    number.parse::<u64>().unwrap() * 1024
+}
+
 /// Returns how often a process has gone to sleep, and so how often it was woken.
 pub fn wake_ups(process: Pid) -> u64 {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
