@@ -423,17 +423,22 @@ impl Control {
     }
 
     async fn line(&mut self) -> io::Result<String> {
+        // Bytes without a line end are searched once, however many come.
+        let mut searched = 0;
         loop {
-            if let Some(end) = self.received.iter().position(|&byte| byte == b'\n') {
+            let new = &self.received[searched..];
+            if let Some(end) = new.iter().position(|&byte| byte == b'\n') {
+                let end = searched + end;
                 let rest = self.received.split_off(end + 1);
                 let mut line = std::mem::replace(&mut self.received, rest);
                 line.pop();
                 return String::from_utf8(line).map_err(|_| garbled("the answer is not text"));
             }
-            if self.received.len() > MAX_ANSWER {
+            searched = self.received.len();
+            if searched > MAX_ANSWER {
                 return Err(garbled("the answer does not end"));
             }
-            let mut chunk = [0; 1024];
+            let mut chunk = [0; 4096];
             match self.stream.read(&mut chunk).await? {
                 0 => {
                     return Err(io::Error::new(

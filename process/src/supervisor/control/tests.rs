@@ -7,6 +7,7 @@ use coreloop_runtime::time::sleep;
 use coreloop_runtime::{Runtime, runtime, spawn};
 use coreloop_test_support::deadline::{Deadline, yield_until};
 use coreloop_test_support::folder::Folder;
+use std::io::Write;
 use std::sync::Barrier;
 use std::thread;
 
@@ -85,6 +86,25 @@ fn a_client_with_a_line_without_end_is_disconnected() {
         let count = stream.read(&mut answer).await.unwrap();
         assert_eq!(&answer[..count], b"error: the command is too long\n");
     });
+}
+
+/// Each piece of the answer was searched again with all before it, for minutes.
+#[test]
+fn an_answer_without_a_line_end_is_refused_after_the_longest_line() {
+    let folder = Folder::new();
+    let path = folder.path("endless");
+    let listener = net::UnixListener::bind(&path).unwrap();
+    let server = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let piece = [b'a'; 64 << 10];
+        while stream.write_all(&piece).is_ok() {}
+    });
+    Runtime::new().unwrap().block_on(async {
+        let mut control = Control::connect(&path).await.unwrap();
+        let error = control.status().await.unwrap_err();
+        assert_eq!(error.to_string(), "the answer does not end");
+    });
+    server.join().unwrap();
 }
 
 #[test]
