@@ -2,7 +2,6 @@
 //! starts.
 
 use std::env;
-use std::ffi::OsStr;
 use std::io;
 use std::os::fd::AsFd;
 use std::process::Command;
@@ -48,6 +47,18 @@ const ROLES: [&str; 7] = [
     STARTED_BY,
 ];
 
+/// The variables by which a service manager passes sockets to this process and is notified by it:
+/// `sd_listen_fds(3)`, `sd_notify(3)` and `sd_watchdog_enabled(3)`.
+const SERVICE_MANAGER: [&str; 7] = [
+    "LISTEN_PID",
+    "LISTEN_FDS",
+    "LISTEN_FDNAMES",
+    "LISTEN_PIDFDID",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+];
+
 /// The variables of a master that its successor must not get. The successor keeps those that
 /// connect the service to the service manager, whichever process serves.
 const NOT_FOR_A_SUCCESSOR: [&str; 7] = [
@@ -63,10 +74,8 @@ const NOT_FOR_A_SUCCESSOR: [&str; 7] = [
 /// Prepares the start of a worker: removes every variable that is for this process only.
 /// Afterwards the caller sets the variable that makes the new process a worker.
 pub(crate) fn prepare_worker(command: &mut Command) {
-    for (variable, _) in env::vars_os() {
-        if is_for_this_process(&variable) {
-            command.env_remove(variable);
-        }
+    for variable in ROLES.into_iter().chain(SERVICE_MANAGER) {
+        command.env_remove(variable);
     }
 }
 
@@ -127,33 +136,34 @@ pub fn identity(socket: impl AsFd) -> io::Result<String> {
     Ok(format!("{}:{}", stat.st_dev, stat.st_ino))
 }
 
-/// Returns whether a variable gives this process its role, or belongs to its connection to the
-/// service manager.
-fn is_for_this_process(variable: &OsStr) -> bool {
-    variable.to_str().is_some_and(|name| {
-        let prefixes = ["CORELOOP_", "LISTEN_", "WATCHDOG_"];
-        prefixes.iter().any(|prefix| name.starts_with(prefix)) || name == "NOTIFY_SOCKET"
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::ffi::OsStr;
     use std::os::unix::net::UnixStream;
 
     #[test]
-    fn variables_of_this_process_are_recognized() {
+    fn a_worker_gets_the_variables_of_the_user() {
+        let mut command = Command::new("true");
+        prepare_worker(&mut command);
+        let removed: Vec<_> = command.get_envs().map(|(name, _)| name).collect();
         for name in [
             POOL_WORKER,
-            "CORELOOP_WORKER",
+            WORKER,
             "LISTEN_FDS",
             "NOTIFY_SOCKET",
             "WATCHDOG_USEC",
         ] {
-            assert!(is_for_this_process(OsStr::new(name)), "{name}");
+            assert!(removed.contains(&OsStr::new(name)), "{name}");
         }
-        for name in ["PATH", "CORELOOP", "NOTIFY_SOCKETS", "MY_LISTEN_FDS"] {
-            assert!(!is_for_this_process(OsStr::new(name)), "{name}");
+        for name in [
+            "PATH",
+            "LISTEN_ADDR",
+            "LISTEN_PORT",
+            "CORELOOP_CONTROL",
+            "WATCHDOG_URL",
+        ] {
+            assert!(!removed.contains(&OsStr::new(name)), "{name}");
         }
     }
 

@@ -21,7 +21,12 @@ fn a_worker_has_no_descriptors_but_its_own_and_a_clean_environment() {
     let inherited = numbered_descriptors(getpid());
     let mut command = Command::new(program("pool_app"));
     command.args(["--workers=3"]);
-    for variable in ["LISTEN_FDS", "LISTEN_PID", "NOTIFY_SOCKET", "CORELOOP_SLOT"] {
+    for variable in [
+        "LISTEN_FDS",
+        "LISTEN_PID",
+        "NOTIFY_SOCKET",
+        "CORELOOP_UPGRADE",
+    ] {
         command.env(variable, "1");
     }
     command.env("LIKE_ANY_OTHER", "kept");
@@ -52,7 +57,7 @@ fn a_worker_has_no_descriptors_but_its_own_and_a_clean_environment() {
         let special: Vec<_> = variables
             .iter()
             .filter(|name| {
-                name.starts_with("CORELOOP_")
+                (name.starts_with("CORELOOP_") && !name.starts_with("CORELOOP_TEST"))
                     || name.starts_with("LISTEN_")
                     || **name == "NOTIFY_SOCKET"
             })

@@ -462,7 +462,7 @@ fn child_server() -> io::Result<String> {
 }
 
 async fn child_state() -> io::Result<String> {
-    let script = "echo $(env | grep -c ^CORELOOP_) $(grep SigBlk /proc/self/status)";
+    let script = "echo $(env | grep ^CORELOOP_ | grep -cv '^CORELOOP_[TC]') $(grep SigBlk /proc/self/status)";
     let mut shell = coreloop::process::Command::new("sh");
     let output = shell.args(["-c", script]).output().await?;
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
@@ -475,6 +475,8 @@ fn variables() -> String {
             let prefixes = ["CORELOOP_", "LISTEN_", "NOTIFY_", "WATCHDOG_"];
             prefixes.iter().any(|prefix| name.starts_with(prefix))
         })
+        // Those of the tests themselves.
+        .filter(|name| !name.starts_with("CORELOOP_TEST") && !name.starts_with("CORELOOP_CHAOS"))
         .collect();
     names.sort();
     format!("{}\n", names.join(" "))
