@@ -16,14 +16,16 @@ impl Lines {
         let mut whole = Vec::new();
         for part in bytes.split_inclusive(|&byte| byte == b'\n') {
             self.begun.extend_from_slice(part);
-            if part.ends_with(b"\n") {
-                whole.append(&mut self.begun);
-            }
-            while self.begun.len() >= MAX_LINE {
+            let has_end = part.ends_with(b"\n");
+            // The line end does not count.
+            while self.begun.len() - usize::from(has_end) > MAX_LINE {
                 let rest = self.begun.split_off(MAX_LINE);
                 whole.append(&mut self.begun);
                 whole.push(b'\n');
                 self.begun = rest;
+            }
+            if has_end {
+                whole.append(&mut self.begun);
             }
         }
         whole
@@ -76,5 +78,20 @@ mod tests {
             .map(<[u8]>::len)
             .collect();
         assert_eq!(lengths, [MAX_LINE, MAX_LINE, 10, 0]);
+    }
+
+    #[test]
+    fn a_line_of_the_maximum_length_is_one_line() {
+        for count in [1, 2] {
+            let text = [vec![b'x'; count * MAX_LINE], b"\n".to_vec()].concat();
+            for size in [1, MAX_LINE, MAX_LINE + 1, text.len()] {
+                let mut lines = Lines::default();
+                let parts = text.chunks(size);
+                let written: Vec<_> = parts.flat_map(|part| lines.push(part)).collect();
+                let ends = written.iter().filter(|&&byte| byte == b'\n');
+                assert_eq!(ends.count(), count, "in pieces of {size}");
+                assert_eq!(lines.finish(), b"");
+            }
+        }
     }
 }
