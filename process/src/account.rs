@@ -1,8 +1,10 @@
 //! [`Account`], the name or the number of a user or group, and what the system knows of it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{self, ErrorKind};
 
+use rustix::process::getgroups;
 use uzers::{Group, User};
 
 /// A user or a group: its name, or its number.
@@ -37,6 +39,17 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
+    /// Returns whether these are the supplementary groups of this process. Whether the group
+    /// itself is among them makes no difference.
+    pub(crate) fn has_groups(&self) -> io::Result<bool> {
+        let without_own = |groups: &mut dyn Iterator<Item = u32>| -> BTreeSet<u32> {
+            groups.filter(|&group| group != self.group).collect()
+        };
+        let current = getgroups()?;
+        let current = without_own(&mut current.iter().map(|group| group.as_raw()));
+        Ok(current == without_own(&mut self.groups.iter().copied()))
+    }
+
     /// Returns the identity of `user` in `group`, or in the user's own group.
     ///
     /// The supplementary groups are those that the system lists for the user.
@@ -170,6 +183,22 @@ mod tests {
         assert!(root.groups.contains(&0));
         assert_eq!(of(0, None).unwrap(), root);
         assert_eq!(of("0", None).unwrap(), root);
+    }
+
+    #[test]
+    fn supplementary_groups_are_compared_without_the_own_group() {
+        let current: Vec<_> = getgroups().unwrap().iter().map(|id| id.as_raw()).collect();
+        let own = rustix::process::getegid().as_raw();
+        let mut identity = Identity {
+            user: 0,
+            group: own,
+            groups: current,
+        };
+        assert!(identity.has_groups().unwrap());
+        identity.groups.push(own);
+        assert!(identity.has_groups().unwrap());
+        identity.groups.push(54_321);
+        assert!(!identity.has_groups().unwrap());
     }
 
     #[test]

@@ -147,6 +147,20 @@ fn a_dead_worker_is_replaced_after_the_user_has_changed() {
     assert!(master.end().success());
 }
 
+/// The sockets of the configured workers exist, whatever the highest number is.
+#[test]
+fn as_many_workers_as_are_configured_can_always_be_asked_for() {
+    let app = app();
+    let mut master = Master::start(app.command(&["--workers", "3", "--max-workers", "1"]));
+    master.ready(3);
+    app.ask("scale 1").unwrap();
+    app.ask("scale 3").unwrap();
+    let error = app.ask("scale 4").unwrap_err();
+    assert!(error.contains("at most 3 workers"), "{error}");
+    app.ask("stop").unwrap();
+    assert!(master.end().success());
+}
+
 /// The new program runs as the user, and has all sockets.
 #[test]
 fn a_program_can_be_upgraded_after_the_user_has_changed() {

@@ -57,6 +57,9 @@ use replacement::ReplacementOptions;
 use role::Role;
 use upgrade::Inheritance;
 
+/// The shortest time that a worker may be silent, in which it can still send heartbeats.
+const MIN_HEARTBEAT: Duration = Duration::from_millis(10);
+
 /// A supervisor that runs one function in several workers, each a process or thread with its
 /// own loop, and keeps them running.
 ///
@@ -251,14 +254,15 @@ impl Supervisor {
 
     /// Sets after how much silence a worker is killed and replaced, because it is stuck in
     /// a loop or was stopped. Ten seconds by default; with `None`, zero or `Duration::MAX` it
-    /// never is.
+    /// never is. Less than ten milliseconds count as ten milliseconds.
     ///
     /// In that time each worker sends four heartbeats from its loop. When one has not come by
     /// the time of the next, another worker begins to accept from the TCP and Unix sockets of
     /// the silent worker too, until that worker is heard again or is replaced. So a new
     /// connection waits half of this time at most. An idle program has no other wake-ups.
     pub fn heartbeat(mut self, silence: impl Into<Option<Duration>>) -> Self {
-        self.settings.heartbeat = silence.into().filter(|silence| !silence.is_zero());
+        let silence = silence.into().filter(|silence| !silence.is_zero());
+        self.settings.heartbeat = silence.map(|silence| silence.max(MIN_HEARTBEAT));
         self
     }
 
@@ -286,9 +290,10 @@ impl Supervisor {
 
     /// Replaces a worker process that has more than this many bytes of resident memory, as
     /// a reload does. A worker that drains, and in that time has come to more than twice as
-    /// much, is killed. The memory is checked every five seconds, on Linux only.
+    /// much, is killed. The memory is checked every five seconds, on Linux only. With zero,
+    /// no worker is replaced for its memory.
     pub fn max_memory(mut self, bytes: u64) -> Self {
-        self.max_memory = Some(bytes);
+        self.max_memory = Some(bytes).filter(|&bytes| bytes > 0);
         self
     }
 

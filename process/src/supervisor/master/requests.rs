@@ -101,8 +101,9 @@ where
                     return;
                 }
                 if let Some(max) = self.options.confinement.max_workers()
-                    && target > max.max(self.fleet.target())
+                    && target > max.max(self.options.count).max(self.fleet.target())
                 {
+                    let max = max.max(self.options.count);
                     let why = format!("there may be at most {max} workers, see `max_workers`");
                     drop(reply.send(Err(why)));
                     return;

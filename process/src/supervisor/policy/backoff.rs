@@ -54,10 +54,11 @@ impl Backoff {
         let whole = restarts
             .min_wait
             .saturating_mul(2_u32.saturating_pow(self.waits))
-            .min(restarts.max_wait);
+            .min(restarts.max_wait)
+            .min(FOREVER);
         self.waits = self.waits.saturating_add(1);
         let wait = whole.mul_f64(0.5 + random.f64() / 2.0);
-        wait.clamp(SHORTEST, FOREVER)
+        wait.max(SHORTEST)
     }
 }
 
