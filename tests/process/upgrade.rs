@@ -493,6 +493,33 @@ fn requests_during_an_upgrade_are_refused_and_signals_are_kept() {
     }
 }
 
+/// The new master went on to write to the files that had been renamed.
+#[test]
+fn usr1_during_an_upgrade_reaches_both_masters() {
+    let app = App::new();
+    let mut master = Master::start(app.command(&["--workers=1"]));
+    master.address();
+    master.ready(1);
+    let begun = app.folder.path("begun");
+    let held = app.folder.path("held");
+    app.install_script(&format!(
+        "mkfifo {held}; : >{begun}; cat <{held}; {next}",
+        held = held.display(),
+        begun = begun.display(),
+        next = app.script(&["--workers=1"])
+    ));
+    master.signal(Signal::USR2);
+    wait_until(|| begun.exists());
+    master.signal(Signal::USR1);
+    master.line("the log files were reopened");
+    fs::write(&held, "").unwrap();
+    master.line("has taken over");
+    master.line("the log files were reopened");
+    assert!(master.end_of_first().success());
+    app.ask("stop").unwrap();
+    master.end();
+}
+
 /// It counted as the second, and cut off what the workers of the old master finished.
 #[test]
 fn the_first_signal_to_an_old_master_cuts_off_no_request() {

@@ -5,6 +5,7 @@ use std::mem;
 
 use coreloop_runtime::task::spawn;
 use coreloop_runtime::time::Instant;
+use coreloop_sync::oneshot;
 use rustix::process::Signal;
 
 use super::master_event::MasterEvent;
@@ -112,7 +113,14 @@ where
                 self.fleet.scale(target, now);
             }
             Request::Upgrade(reply) => self.upgrade(reply),
-            Request::Reopen(reply) => self.reopen(reply),
+            Request::Reopen(reply) => {
+                if self.upgrade.is_some() {
+                    // The new master may have opened its files before they were renamed.
+                    let (unread, _) = oneshot::channel();
+                    self.kept.push(Request::Reopen(unread));
+                }
+                self.reopen(reply);
+            }
         }
     }
 
@@ -213,7 +221,9 @@ where
                 }
                 self.report_result(&Event::Upgraded(Err(why.clone())));
                 self.fleet.upgrade_failed(Instant::now());
+                let is_done = |request: &Request| matches!(request, Request::Reopen(_));
                 kept.into_iter()
+                    .filter(|request| !is_done(request))
                     .for_each(|request| self.handle_request(request));
                 self.report_readiness();
                 Err(why)
@@ -255,6 +265,7 @@ fn signal_of(request: &Request) -> Option<Signal> {
         Request::Reload(_) => Some(Signal::HUP),
         Request::Scale(Count::OneMore, _) => Some(Signal::TTIN),
         Request::Scale(Count::OneLess, _) => Some(Signal::TTOU),
+        Request::Reopen(_) => Some(Signal::USR1),
         // No signal requests it. The client that has is no longer connected.
         Request::Scale(Count::Exactly(_), _) => None,
         Request::Status(_)
@@ -262,7 +273,6 @@ fn signal_of(request: &Request) -> Option<Signal> {
         | Request::Ready(_)
         | Request::Live(_)
         | Request::Restart(..)
-        | Request::Reopen(_)
         | Request::Signalled(..)
         | Request::Upgrade(_)
         | Request::Stop => None,
