@@ -210,21 +210,7 @@ fn main() -> io::Result<()> {
     if options.no_heartbeat {
         supervisor = supervisor.heartbeat(None);
     }
-    if let Some(age) = options.max_age {
-        supervisor = supervisor.max_age(Duration::from_millis(age));
-    }
-    if let Some(bytes) = options.max_memory {
-        supervisor = supervisor.max_memory(bytes);
-    }
-    let mut reload = Reload::new()
-        .parallel(options.parallel)
-        .bake_time(Duration::from_millis(options.bake_time));
-    if let Some(checks) = options.checks.clone() {
-        reload = reload.check(async move |worker| check(&checks, worker).await);
-    }
-    supervisor = supervisor
-        .reload(reload)
-        .max_requests(options.max_requests.unwrap_or(0));
+    supervisor = set_replacement(supervisor, &options);
     if options.print_starts {
         supervisor = supervisor.on_event(|event| match event {
             Event::Started { slot, .. } => eprintln!("slot {slot} starts a worker"),
@@ -266,6 +252,25 @@ fn main() -> io::Result<()> {
         env::set_current_dir("/")?;
     }
     supervisor.run(async move |worker| serve(worker, &options, &place).await)
+}
+
+/// Sets when and how workers are replaced.
+fn set_replacement(mut supervisor: Supervisor, options: &Options) -> Supervisor {
+    if let Some(age) = options.max_age {
+        supervisor = supervisor.max_age(Duration::from_millis(age));
+    }
+    if let Some(bytes) = options.max_memory {
+        supervisor = supervisor.max_memory(bytes);
+    }
+    let mut reload = Reload::new()
+        .parallel(options.parallel)
+        .bake_time(Duration::from_millis(options.bake_time));
+    if let Some(checks) = options.checks.clone() {
+        reload = reload.check(async move |worker| check(&checks, worker).await);
+    }
+    supervisor
+        .reload(reload)
+        .max_requests(options.max_requests.unwrap_or(0))
 }
 
 fn wait(pipe: &Path, place: &str) -> io::Result<()> {
