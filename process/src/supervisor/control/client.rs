@@ -6,10 +6,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use coreloop_net::UnixStream;
+use coreloop_net::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use coreloop_runtime::time::timeout;
 
 /// The maximum length of an answer. The metrics of thousands of workers are shorter.
-const MAX_ANSWER: usize = 16 << 20;
+const MAX_ANSWER: u64 = 16 << 20;
 
 /// A connection to the control socket of a running master, which carries out requests.
 ///
@@ -99,8 +100,7 @@ const MAX_ANSWER: usize = 16 << 20;
 /// # }
 /// ```
 pub struct Control {
-    stream: UnixStream,
-    received: Vec<u8>,
+    stream: BufReader<UnixStream>,
     /// A request was sent, and its answer has not been read to the end.
     unanswered: bool,
     /// The time limit of each request.
@@ -121,8 +121,7 @@ impl Control {
     /// error outside a runtime.
     pub async fn connect<P: AsRef<Path>>(path: P) -> io::Result<Self> {
         Ok(Self {
-            stream: UnixStream::connect(path).await?,
-            received: Vec::new(),
+            stream: BufReader::new(UnixStream::connect(path).await?),
             unanswered: false,
             limit: None,
         })
@@ -394,7 +393,7 @@ impl Control {
     /// cannot be used any more.
     async fn exchange(&mut self, command: &str) -> io::Result<io::Result<String>> {
         let line = format!("{command}\n");
-        match self.stream.write_all(line.as_bytes()).await {
+        match self.stream.get_mut().write_all(line.as_bytes()).await {
             // A master that has closed the connection may have sent the reason before.
             Err(error) if error.kind() != ErrorKind::BrokenPipe => return Err(error),
             _ => {}
@@ -416,46 +415,33 @@ impl Control {
             }
             lines.push_str(&line);
             lines.push('\n');
-            if lines.len() > MAX_ANSWER {
+            if lines.len() as u64 > MAX_ANSWER {
                 return Err(garbled("the answer does not end"));
             }
         }
     }
 
     async fn line(&mut self) -> io::Result<String> {
-        // Bytes without a line end are searched once, however many come.
-        let mut searched = 0;
-        loop {
-            let new = &self.received[searched..];
-            if let Some(end) = new.iter().position(|&byte| byte == b'\n') {
-                let end = searched + end;
-                let rest = self.received.split_off(end + 1);
-                let mut line = std::mem::replace(&mut self.received, rest);
-                line.pop();
-                return String::from_utf8(line).map_err(|_| garbled("the answer is not text"));
-            }
-            searched = self.received.len();
-            if searched > MAX_ANSWER {
-                return Err(garbled("the answer does not end"));
-            }
-            let mut chunk = [0; 4096];
-            match self.stream.read(&mut chunk).await? {
-                0 => {
-                    return Err(io::Error::new(
-                        ErrorKind::UnexpectedEof,
-                        "the master has closed the connection",
-                    ));
-                }
-                count => self.received.extend_from_slice(&chunk[..count]),
-            }
+        let mut line = Vec::new();
+        let mut limited = (&mut self.stream).take(MAX_ANSWER + 1);
+        limited.read_until(b'\n', &mut line).await?;
+        if line.pop_if(|last| *last == b'\n').is_some() {
+            return String::from_utf8(line).map_err(|_| garbled("the answer is not text"));
         }
+        if limited.limit() == 0 {
+            return Err(garbled("the answer does not end"));
+        }
+        Err(io::Error::new(
+            ErrorKind::UnexpectedEof,
+            "the master has closed the connection",
+        ))
     }
 }
 
 impl fmt::Debug for Control {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Control")
-            .field("stream", &self.stream)
+            .field("stream", self.stream.get_ref())
             .finish_non_exhaustive()
     }
 }
