@@ -19,7 +19,7 @@ use coreloop_runtime::task::{JoinHandle, JoinSet, spawn};
 use coreloop_runtime::time::timeout;
 use coreloop_sync::{CancellationToken, mpsc, oneshot};
 
-use super::request::{ENDING, Request};
+use super::request::{ENDING, Request, ask};
 use crate::metrics::Format;
 use crate::sockets::SocketGroup;
 
@@ -102,12 +102,11 @@ impl Observer {
         }
     }
 
-    /// Accepts no more clients, and waits for this time at most until those that are connected
-    /// have their answers.
-    pub(super) async fn finish(&mut self, time: Duration) {
+    /// Accepts no more clients, and waits until those that are connected have their answers.
+    pub(super) async fn finish(&mut self) {
         if let Some(serving) = self.serving.take() {
             serving.end.cancel();
-            let _ = timeout(time, serving.task).await;
+            let _ = serving.task.await;
         }
     }
 }
@@ -232,7 +231,8 @@ async fn answer(head: &Head, source: &Source) -> Answer {
                 let content_type = "text/plain; version=0.0.4; charset=utf-8";
                 (Format::Prometheus, content_type)
             };
-            match source.ask(|reply| Request::Metrics(format, reply)).await {
+            let metrics = |reply| Request::Metrics(format, reply);
+            match ask(&source.requests, metrics).await {
                 Some(body) => Answer {
                     status: "200 OK",
                     content_type,
@@ -258,22 +258,13 @@ type HealthReply = oneshot::Sender<Result<(), String>>;
 impl Source {
     /// Asks the master about its health.
     async fn health(&self, request: impl FnOnce(HealthReply) -> Request) -> Answer {
-        let result = self.ask(request).await;
-        match result {
+        match ask(&self.requests, request).await {
             // The answer came from a master that ends, but the program does not.
             _ if self.is_replaced.get() => line("200 OK", "ok"),
             Some(Ok(())) => line("200 OK", "ok"),
             Some(Err(why)) => line("503 Service Unavailable", &why),
             None => ending(),
         }
-    }
-
-    /// Sends a request to the master and waits for the answer; `None` if the master ends
-    /// before.
-    async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Option<T> {
-        let (sender, answer) = oneshot::channel();
-        self.requests.send(request(sender)).await.ok()?;
-        answer.await.ok()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::ffi::c_int;
 
-use coreloop_sync::oneshot;
+use coreloop_sync::{mpsc, oneshot};
 
 use crate::metrics::Format;
 
@@ -49,4 +49,14 @@ pub(super) enum Count {
     Exactly(u32),
     OneMore,
     OneLess,
+}
+
+/// Sends a request and waits for the answer; `None` if the master ends before.
+pub(super) async fn ask<T>(
+    requests: &mpsc::Sender<Request>,
+    request: impl FnOnce(oneshot::Sender<T>) -> Request,
+) -> Option<T> {
+    let (sender, answer) = oneshot::channel();
+    requests.send(request(sender)).await.ok()?;
+    answer.await.ok()
 }

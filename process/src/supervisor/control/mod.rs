@@ -35,14 +35,14 @@ use std::time::Duration;
 
 use coreloop_net::{UnixListener, UnixStream};
 use coreloop_runtime::time::timeout;
-use coreloop_sync::{CancellationToken, mpsc, oneshot};
+use coreloop_sync::{CancellationToken, mpsc};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 pub use client::Control;
 use clients::{Client, Clients};
 use command::{Command, HELP};
 
-use super::request::{Count, ENDING, Request};
+use super::request::{Count, ENDING, Request, ask};
 use crate::metrics::Format;
 use crate::name_lock::NameLock;
 use crate::sys;
@@ -365,20 +365,17 @@ async fn next_line(stream: &mut UnixStream, received: &mut Vec<u8>) -> io::Resul
 async fn obey(command: Command, requests: &mpsc::Sender<Request>) -> String {
     match command {
         Command::Help => format!("{HELP}ok\n"),
-        Command::Status => match ask(requests, Request::Status).await {
-            Some(status) => format!("{status}ok\n"),
-            None => gone(),
-        },
-        Command::StatusJson => match ask(requests, Request::Status).await {
-            Some(status) => format!("{}\nok\n", status.to_json()),
-            None => gone(),
-        },
+        Command::Status => {
+            let status = ask(requests, Request::Status).await;
+            lines(status.map(|status| status.to_string()))
+        }
+        Command::StatusJson => {
+            let status = ask(requests, Request::Status).await;
+            lines(status.map(|status| format!("{}\n", status.to_json())))
+        }
         Command::Metrics => {
             let metrics = |answer| Request::Metrics(Format::OpenMetrics, answer);
-            match ask(requests, metrics).await {
-                Some(text) => format!("{text}ok\n"),
-                None => gone(),
-            }
+            lines(ask(requests, metrics).await)
         }
         Command::Live => outcome(ask(requests, Request::Live).await),
         Command::Ready => outcome(ask(requests, Request::Ready).await),
@@ -400,14 +397,12 @@ async fn obey(command: Command, requests: &mpsc::Sender<Request>) -> String {
     }
 }
 
-/// Sends a request and waits for the answer; `None` if the master ends before.
-async fn ask<T>(
-    requests: &mpsc::Sender<Request>,
-    request: impl FnOnce(oneshot::Sender<T>) -> Request,
-) -> Option<T> {
-    let (sender, answer) = oneshot::channel();
-    requests.send(request(sender)).await.ok()?;
-    answer.await.ok()
+/// Returns the lines of an answer, and `ok` after them.
+fn lines(answer: Option<String>) -> String {
+    match answer {
+        Some(lines) => format!("{lines}ok\n"),
+        None => gone(),
+    }
 }
 
 fn outcome(answer: Option<Result<(), String>>) -> String {

@@ -15,6 +15,7 @@ use std::ffi::c_int;
 use std::io;
 use std::time::Duration;
 
+use coreloop_runtime::join;
 use coreloop_runtime::task::{JoinSet, spawn};
 use coreloop_runtime::time::{Instant, timeout};
 use coreloop_sync::{CancellationToken, mpsc};
@@ -231,17 +232,20 @@ impl External {
         }
     }
 
-    /// Lets the clients of the control socket write what they still have to answer. Their
-    /// requests must have been dropped.
+    /// Answers the clients of the control socket and of HTTP that are connected. Their requests
+    /// must have been dropped.
     pub(super) async fn answer_clients(&mut self) {
         self.ending.cancel();
-        let controls = &mut self.controls;
-        let answered = async { while controls.join_next().await.is_some() {} };
+        let (controls, observer) = (&mut self.controls, &mut self.observer);
+        let of_control = async { while controls.join_next().await.is_some() {} };
+        let of_http = async {
+            if let Some(observer) = observer {
+                observer.finish().await;
+            }
+        };
+        let answered = async { join!(of_control, of_http) };
         // A client that does not read must not delay the end.
         let _ = timeout(ANSWER_GRACE, answered).await;
-        if let Some(observer) = &mut self.observer {
-            observer.finish(ANSWER_GRACE).await;
-        }
     }
 
     /// Removes the files of the Unix sockets, if they belong to this master.
