@@ -42,8 +42,10 @@ pub(in crate::supervisor) enum Action {
     Check { id: WorkerId },
     /// End the check of a worker, whose result is not needed any more.
     EndCheck { id: WorkerId },
-    /// A report: the delay before the drain has passed, and the workers drain.
-    DelayEnded,
+    /// A report: a stop was requested, and the workers drain after this delay.
+    Delays { time: Duration },
+    /// A report: the workers drain, as a stop was requested.
+    Drains,
     /// A report: a new worker has failed its check.
     CheckFailed { id: WorkerId, error: String },
     /// A report: the new workers of these slots serve beside the old ones for this time.

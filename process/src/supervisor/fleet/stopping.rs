@@ -15,6 +15,7 @@ impl Fleet {
             self.stage = FleetStage::Delaying {
                 until: now.checked_add(delay),
             };
+            self.actions.push_back(Action::Delays { time: delay });
             // The old workers serve until the delay ends, and no new ones are needed.
             self.abandon_batch(now);
             self.replacements.clear();
@@ -30,6 +31,9 @@ impl Fleet {
     pub(in crate::supervisor) fn stop_without_delay(&mut self, now: Instant) {
         let was_requested = std::mem::replace(&mut self.stop_was_requested, true);
         if self.is_serving() {
+            if !was_requested {
+                self.actions.push_back(Action::Drains);
+            }
             self.drain_all(Ok(()), now);
         }
         if was_requested {
@@ -57,7 +61,7 @@ impl Fleet {
     /// Drains all workers if the delay has ended.
     pub(super) fn end_delay(&mut self, now: Instant) {
         if self.delay_deadline().is_some_and(|until| until <= now) {
-            self.actions.push_back(Action::DelayEnded);
+            self.actions.push_back(Action::Drains);
             self.drain_all(Ok(()), now);
         }
     }

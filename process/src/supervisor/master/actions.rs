@@ -66,7 +66,8 @@ where
                     }
                 }
                 Action::Check { id } => self.check(id),
-                Action::DelayEnded => self.report(&Event::Stopping),
+                Action::Delays { time } => self.report(&Event::Delaying { time }),
+                Action::Drains => self.report(&Event::Stopping),
                 Action::EndCheck { id } => self.end_check(id),
                 Action::CheckFailed { id, error } => self.check_failed(id, error),
                 Action::Bakes { slots, time } => self.report(&Event::Bakes { slots, time }),

@@ -47,19 +47,12 @@ where
                     self.fleet.upgrade_failed(now);
                 }
                 self.kept.clear();
-                let time = self.options.settings.drain_delay;
-                // A load balancer never sends connections to a master that was not ready.
-                let is_delayed = self.external.is_announced() && !time.is_zero();
                 if !is_stopping {
-                    self.report(&if is_delayed {
-                        Event::Delaying { time }
-                    } else {
-                        Event::Stopping
-                    });
                     self.external.stopping();
                     self.refuse_requests(ENDING);
                 }
-                if is_delayed {
+                // A load balancer never sends connections to a master that was not ready.
+                if self.external.is_announced() {
                     self.fleet.stop(now);
                 } else {
                     self.fleet.stop_without_delay(now);
@@ -101,10 +94,10 @@ where
                     drop(reply.send(Err("there must be at least one worker".to_owned())));
                     return;
                 }
-                if let Some(max) = self.options.confinement.max_workers()
-                    && target > max.max(self.options.count).max(self.fleet.target())
+                let max = self.options.confinement.max_workers();
+                if let Some(max) = max.map(|max| max.max(self.options.count))
+                    && target > max.max(self.fleet.target())
                 {
-                    let max = max.max(self.options.count);
                     let why = format!("there may be at most {max} workers, see `max_workers`");
                     drop(reply.send(Err(why)));
                     return;

@@ -70,7 +70,8 @@ struct World {
     /// The requests to replace one worker that are not answered, and the answers.
     restarts: BTreeMap<u64, Option<Result<(), String>>>,
     scaled: Vec<Result<(), String>>,
-    delays: u32,
+    delays: Vec<Duration>,
+    drains: u32,
     finished: Option<Result<(), String>>,
 }
 
@@ -129,7 +130,8 @@ impl World {
             replaced: Vec::new(),
             restarts: BTreeMap::new(),
             scaled: Vec::new(),
-            delays: 0,
+            delays: Vec::new(),
+            drains: 0,
             finished: None,
         };
         world.act();
@@ -404,7 +406,8 @@ impl World {
                 self.waits.insert(slot, self.now + wait);
             }
             Action::Finish(result) => self.finished = Some(result),
-            Action::DelayEnded => self.delays += 1,
+            Action::Delays { time } => self.delays.push(time),
+            Action::Drains => self.drains += 1,
             action => self.replace(action),
         }
     }
@@ -1191,10 +1194,13 @@ fn workers_serve_and_are_replaced_until_the_delay_has_passed() {
     assert_eq!(world.starts[&0], 2);
     world.run_until(world.now + 499 * MILLISECOND);
     assert!(!is_draining(&world));
-    assert_eq!(world.delays, 0);
+    assert_eq!(
+        (&world.delays[..], world.drains),
+        (&[500 * MILLISECOND][..], 0)
+    );
     world.run_until(world.now + MILLISECOND);
     assert!(is_draining(&world));
-    assert_eq!(world.delays, 1);
+    assert_eq!((world.delays.len(), world.drains), (1, 1));
     world.is_stopped = true;
     world.end(world.of(0));
     world.end(world.of(1));
@@ -1253,6 +1259,7 @@ fn there_is_no_delay_of_zero_and_none_when_a_successor_serves() {
         }
         world.act();
         assert!(is_draining(&world));
+        assert_eq!((world.delays.len(), world.drains), (0, 1));
         assert!(world.processes.values().all(|process| !process.is_killed));
     }
 }
