@@ -42,12 +42,11 @@ impl Identity {
     /// Returns whether these are the supplementary groups of this process. Whether the group
     /// itself is among them makes no difference.
     pub(crate) fn has_groups(&self) -> io::Result<bool> {
-        let without_own = |groups: &mut dyn Iterator<Item = u32>| -> BTreeSet<u32> {
-            groups.filter(|&group| group != self.group).collect()
-        };
-        let current = getgroups()?;
-        let current = without_own(&mut current.iter().map(|group| group.as_raw()));
-        Ok(current == without_own(&mut self.groups.iter().copied()))
+        let mut current: BTreeSet<_> = getgroups()?.iter().map(|group| group.as_raw()).collect();
+        let mut expected: BTreeSet<_> = self.groups.iter().copied().collect();
+        current.insert(self.group);
+        expected.insert(self.group);
+        Ok(current == expected)
     }
 
     /// Returns the identity of `user` in `group`, or in the user's own group.

@@ -125,14 +125,9 @@ impl<W: Copy + Eq + Hash> Totals<W> {
             help,
             labels,
         } = definition;
-        let is_known = self
-            .families
-            .get(&name)
-            .is_some_and(|family| family.series.contains_key(&labels));
-        let is_other = self
-            .families
-            .get(&name)
-            .is_some_and(|family| family.kind != kind);
+        let family = self.families.get(&name);
+        let is_known = family.is_some_and(|family| family.series.contains_key(&labels));
+        let is_other = family.is_some_and(|family| family.kind != kind);
         let is_refused = is_other || (!is_known && self.series >= MAX_TOTALS);
         let all = self.workers.entry(worker).or_default();
         // Workers number their series from 0 without a gap.

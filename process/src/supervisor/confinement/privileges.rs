@@ -178,9 +178,10 @@ impl Privileges {
         };
         let is_user = [getuid(), geteuid()].map(Uid::as_raw) == [identity.user; 2];
         let is_group = [getgid(), getegid()].map(Gid::as_raw) == [identity.group; 2];
-        let has_identity = is_user && (is_group || self.group.is_none());
-        // Only root can change the supplementary groups too.
-        let has_identity = has_identity && (!geteuid().is_root() || identity.has_groups()?);
+        let has_identity = is_user
+            && (is_group || self.group.is_none())
+            // Only root can change the supplementary groups too.
+            && (!geteuid().is_root() || identity.has_groups()?);
         Ok((!has_identity).then_some(identity))
     }
 }

@@ -234,9 +234,10 @@ where
                 text.sample([("worker", name.as_str())], memory);
             }
         }
+        let mut sums = self.sums();
         let sums: Vec<_> = slots
             .iter()
-            .map(|slot| self.sum_of_slot(slot.number))
+            .map(|slot| sums.remove(&slot.number).unwrap_or_default())
             .collect();
         for (kind, metric, help, value) in SLOT_METRICS {
             text.family(*kind, metric, help);

@@ -201,25 +201,24 @@ where
         }
     }
 
-    /// Returns the numbers of a slot: of all its workers, with those that have ended.
-    pub(super) fn sum_of_slot(&self, slot: u32) -> Report {
-        let mut sum = Report::default();
-        if let Some(history) = self.observation.slots.get(&slot) {
-            sum.add_counters(&history.ended);
+    /// Returns the numbers of each slot: of all its workers, with those that have ended.
+    pub(super) fn sums(&self) -> HashMap<u32, Report> {
+        let mut sums: HashMap<u32, Report> = HashMap::new();
+        for (slot, history) in &self.observation.slots {
+            sums.entry(*slot).or_default().add_counters(&history.ended);
         }
-        for worker in self.workers.values().filter(|worker| worker.slot == slot) {
-            sum.add(&worker.observed.report);
+        for worker in self.workers.values() {
+            sums.entry(worker.slot)
+                .or_default()
+                .add(&worker.observed.report);
         }
-        sum
+        sums
     }
 
     fn status(&self, now: Instant) -> Status {
         let mut all = Report::default();
-        for history in self.observation.slots.values() {
-            all.add_counters(&history.ended);
-        }
-        for worker in self.workers.values() {
-            all.add(&worker.observed.report);
+        for sum in self.sums().values() {
+            all.add(sum);
         }
         Status {
             master: std::process::id(),
