@@ -8,7 +8,6 @@
 #![cfg(all(target_os = "linux", not(miri)))]
 
 use std::env;
-use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -149,7 +148,7 @@ fn each_worker_answers_after_scaling_during_an_upgrade() {
 #[test]
 fn slots_that_were_requested_before_an_upgrade_are_not_added_during_it() {
     for workers in [PROCESSES, THREADS] {
-        let mut chaos = Chaos::start(workers);
+        let chaos = Chaos::start(workers);
         let load = chaos.load();
         // The worker drains until the connection is closed.
         let held = chaos.connect_to(2);
@@ -157,22 +156,19 @@ fn slots_that_were_requested_before_an_upgrade_are_not_added_during_it() {
         wait_until(|| chaos.has("worker 2 ", "state=draining"));
         let mut client = UnixStream::connect(chaos.app.control()).unwrap();
         writeln!(client, "scale 5").unwrap();
-        // The master handles the request before that of a client that connects later.
+        // When this is answered, the master has the request to scale.
         chaos.app.ask("status").unwrap();
 
-        let go = chaos.app.folder.path("go");
         let program = program("process_chaos");
-        let (go_on, program) = (go.display(), program.display());
-        chaos.app.install_script(&format!(
-            "echo the upgrade waits\nwhile [ ! -e {go_on} ]; do sleep 0.05; done\nexec {program} \"$@\""
-        ));
+        let next = format!("exec {} \"$@\"", program.display());
+        let script = chaos.app.install_held_script(&next);
         chaos.first.signal(Signal::USR2);
-        chaos.first.line("the upgrade waits");
+        script.wait_for_start();
         drop(held);
         wait_until(|| !chaos.has("worker 2 ", ""));
         assert!(!chaos.has("worker 3 ", ""));
         chaos.check_each_worker_answers();
-        fs::write(go, "").unwrap();
+        script.release();
         let mut answer = String::new();
         client.read_to_string(&mut answer).unwrap();
         assert!(answer.contains("a new master has taken over"), "{answer}");

@@ -1,4 +1,4 @@
-//! What a master tells of its workers: statistics, metrics and health, over the control socket
+//! The statistics, metrics and health that a master reports, over the control socket
 //! and over HTTP.
 #![cfg(all(target_os = "linux", not(miri)))]
 

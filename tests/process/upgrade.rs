@@ -303,19 +303,12 @@ fn a_new_master_survives_the_old_one() {
 fn a_new_master_serves_if_the_old_one_dies_before() {
     let app = App::new();
     let (mut master, address) = start(&app, &["--workers=2"]);
-    let go = app.folder.path("go");
-    rustix::fs::mkfifoat(rustix::fs::CWD, &go, rustix::fs::Mode::RWXU).unwrap();
-    let app_program = program("process_app");
-    app.install_script(&format!(
-        "echo under way; cat {}; exec {} \"$@\"",
-        go.display(),
-        app_program.display()
-    ));
+    let script = app.install_held_script(&app.script(&[]));
     master.signal(Signal::USR2);
-    master.line("under way");
+    script.wait_for_start();
     master.signal(Signal::KILL);
     assert_eq!(master.end_of_first().signal(), Some(9));
-    fs::write(&go, "").unwrap();
+    script.release();
     assert_eq!(master.address(), address);
     master.ready(2);
     wait_until(|| UnixStream::connect(app.control()).is_ok());
@@ -457,20 +450,14 @@ fn requests_during_an_upgrade_are_refused_and_signals_are_kept() {
         let mut master = Master::start(app.command(&["--workers=2"]));
         master.address();
         master.ready(2);
-        let begun = app.folder.path("begun");
-        let held = app.folder.path("held");
         let next = if succeeds {
             app.script(&["--workers=2"])
         } else {
             "exit 3".to_owned()
         };
-        app.install_script(&format!(
-            "mkfifo {held}; : >{begun}; cat <{held}; {next}",
-            held = held.display(),
-            begun = begun.display()
-        ));
+        let script = app.install_held_script(&next);
         master.signal(Signal::USR2);
-        wait_until(|| begun.exists());
+        script.wait_for_start();
         let why = "an upgrade is in progress: request it again when that has ended";
         assert_eq!(app.ask("scale 4").unwrap_err(), why);
         assert_eq!(app.ask("reload").unwrap_err(), why);
@@ -479,7 +466,7 @@ fn requests_during_an_upgrade_are_refused_and_signals_are_kept() {
         // Answered after the signals were handled.
         app.ask("status").unwrap();
         assert_eq!(app.workers().len(), 2);
-        fs::write(&held, "").unwrap();
+        script.release();
         if succeeds {
             master.line("has taken over");
             assert!(master.end_of_first().success());
@@ -500,19 +487,12 @@ fn usr1_during_an_upgrade_reaches_both_masters() {
     let mut master = Master::start(app.command(&["--workers=1"]));
     master.address();
     master.ready(1);
-    let begun = app.folder.path("begun");
-    let held = app.folder.path("held");
-    app.install_script(&format!(
-        "mkfifo {held}; : >{begun}; cat <{held}; {next}",
-        held = held.display(),
-        begun = begun.display(),
-        next = app.script(&["--workers=1"])
-    ));
+    let script = app.install_held_script(&app.script(&["--workers=1"]));
     master.signal(Signal::USR2);
-    wait_until(|| begun.exists());
+    script.wait_for_start();
     master.signal(Signal::USR1);
     master.line("the log files were reopened");
-    fs::write(&held, "").unwrap();
+    script.release();
     master.line("has taken over");
     master.line("the log files were reopened");
     assert!(master.end_of_first().success());

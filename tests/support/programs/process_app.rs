@@ -412,7 +412,7 @@ async fn obey(
                 b'd' => orphan()?,
                 b'q' => {
                     counter("asked")
-                        .help("Requests \"m\".")
+                        .help("Requests \"q\".")
                         .label("by", "\"a\\b\n\"")
                         .inc();
                     gauge("last_slot")
@@ -480,7 +480,7 @@ fn variables() -> String {
             let prefixes = ["CORELOOP_", "LISTEN_", "NOTIFY_", "WATCHDOG_"];
             prefixes.iter().any(|prefix| name.starts_with(prefix))
         })
-        // Those of the tests themselves.
+        // The tests are configured by these. They are for every process.
         .filter(|name| !name.starts_with("CORELOOP_TEST") && !name.starts_with("CORELOOP_CHAOS"))
         .collect();
     names.sort();

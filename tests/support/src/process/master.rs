@@ -75,6 +75,20 @@ impl App {
         self.install(&written);
     }
 
+    /// Replaces the program's file by a script that waits before it runs `next`.
+    pub fn install_held_script(&self, next: &str) -> HeldScript {
+        let script = HeldScript {
+            begun: self.folder.path("begun"),
+            held: self.folder.path("held"),
+        };
+        self.install_script(&format!(
+            "mkfifo {held}; : >{begun}; cat {held}; {next}",
+            held = script.held.display(),
+            begun = script.begun.display()
+        ));
+        script
+    }
+
     /// Returns a script that runs the app with other options than the old master has.
     pub fn script(&self, arguments: &[&str]) -> String {
         self.script_of("process_app", arguments)
@@ -153,6 +167,25 @@ impl App {
         rows.filter(|row| row.contains(words))
             .filter_map(|row| number_after(row, " pid="))
             .collect()
+    }
+}
+
+/// A script that an upgrade starts, and that waits.
+#[derive(Debug)]
+pub struct HeldScript {
+    begun: PathBuf,
+    held: PathBuf,
+}
+
+impl HeldScript {
+    /// Waits until the script has been started.
+    pub fn wait_for_start(&self) {
+        wait_until(|| self.begun.exists());
+    }
+
+    /// Lets the script go on.
+    pub fn release(self) {
+        fs::write(self.held, "").unwrap();
     }
 }
 

@@ -33,18 +33,20 @@ pub fn descriptor_count(process: Pid) -> usize {
 
 /// Returns how many bytes of memory a process has.
 pub fn resident(process: Pid) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let number = line.unwrap().trim().trim_end_matches(" kB");
-    number.parse::<u64>().unwrap() * 1024
+    status(process, "VmRSS") * 1024
 }
 
 /// Returns how often a process has gone to sleep, and so how often it was woken.
 pub fn wake_ups(process: Pid) -> u64 {
+    status(process, "voluntary_ctxt_switches")
+}
+
+/// Returns a number of `proc_pid_status(5)`, which is in kilobytes if the number has a unit.
+fn status(process: Pid, name: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let mut lines = status.lines();
-    let count = lines.find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
-    count.unwrap().trim().parse().unwrap()
+    let mut fields = status.lines().filter_map(|line| line.split_once(':'));
+    let (_, number) = fields.find(|(field, _)| *field == name).unwrap();
+    number.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 /// Returns whether a process runs. A zombie does not.
