@@ -94,11 +94,18 @@ fn a_connected_sender_is_woken_when_others_made_the_queue_full() {
     });
 }
 
-/// Fills the receiver's queue, and returns the number of datagrams.
+/// Fills the receiver's queue, and returns the number of datagrams. The buffer of one socket is
+/// smaller than a long queue, to which systemd sets `net.unix.max_dgram_qlen`.
 fn fill(folder: &Folder) -> usize {
-    let other = UnixDatagram::unbound().expect("a socket");
-    let send = || other.try_send_to(b"early", folder.path("receiver"));
-    std::iter::from_fn(|| send().ok()).count()
+    let mut sent = 0;
+    loop {
+        let other = UnixDatagram::unbound().expect("a socket");
+        let send = || other.try_send_to(b"early", folder.path("receiver"));
+        match std::iter::from_fn(|| send().ok()).count() {
+            0 => return sent,
+            count => sent += count,
+        }
+    }
 }
 
 async fn empty(receiver: &UnixDatagram, filled: usize) {
