@@ -3,9 +3,9 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
@@ -251,7 +251,7 @@ fn only_one_upgrade_runs_at_a_time() {
     master.signal(Signal::USR2);
     let line = master.line("is under way");
     let error = app.ask("upgrade").unwrap_err();
-    assert_eq!(error, "an upgrade is under way");
+    assert_eq!(error, "an upgrade is in progress");
     assert_eq!(worker_at(address), worker);
 
     // The new program dies, and another upgrade can begin.
@@ -263,6 +263,67 @@ fn only_one_upgrade_runs_at_a_time() {
     assert!(master.end_of_first().success());
     app.ask("stop").unwrap();
     master.end();
+}
+
+/// The old master took the new one, which was replaced and had ended, for one that had failed.
+/// It served on beside the newest one, whose workers then got only a part of the connections.
+#[test]
+fn a_new_master_is_not_replaced_before_the_old_one_knows_of_it() {
+    let app = App::new();
+    let mut first = upgraded_while_stopped(&app);
+    let second = app.master();
+    app.install(&program("process_app"));
+    let _client = request_upgrade(&app);
+    assert_eq!(app.ask("upgrade").unwrap_err(), "an upgrade is in progress");
+    assert_eq!(app.master(), second);
+
+    first.signal(Signal::CONT);
+    first.line(&format!("a new master (pid {second}) has taken over"));
+    assert!(first.end_of_first().success());
+    wait_until(|| app.master() != second);
+    let third = app.master();
+    first.line(&format!("a new master (pid {third}) has taken over"));
+    assert_eq!(app.workers().len(), 1);
+    app.ask("stop").unwrap();
+    first.end();
+}
+
+#[test]
+fn a_master_that_stops_while_an_upgrade_waits_for_the_old_one_answers() {
+    let app = App::new();
+    let mut first = upgraded_while_stopped(&app);
+    let mut client = request_upgrade(&app);
+    app.ask("stop").unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).unwrap();
+    assert_eq!(answer, "error: the master is ending\n");
+    first.signal(Signal::CONT);
+    // The service was stopped, so the old master does not serve again.
+    first.line("has taken over");
+    assert!(first.end().success());
+}
+
+/// Starts a master that is stopped when its successor begins to serve.
+fn upgraded_while_stopped(app: &App) -> Master {
+    let (first, _) = start(app, &["--workers=1"]);
+    let script = app.install_held_script(&app.script(&["--workers=1"]));
+    let file = || fs::metadata(app.control()).ok().map(|socket| socket.ino());
+    let of_first = file();
+    first.signal(Signal::USR2);
+    script.wait_for_start();
+    first.signal(Signal::STOP);
+    script.release();
+    wait_until(|| file().is_some_and(|new| Some(new) != of_first));
+    first
+}
+
+/// Requests an upgrade without waiting for its end.
+fn request_upgrade(app: &App) -> UnixStream {
+    let mut client = UnixStream::connect(app.control()).unwrap();
+    writeln!(client, "upgrade").unwrap();
+    // When this is answered, the master has the request to upgrade.
+    app.ask("status").unwrap();
+    client
 }
 
 #[test]

@@ -22,6 +22,7 @@ use coreloop_sync::{CancellationToken, mpsc};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::Options;
+use super::master_event::{EventSender, MasterEvent};
 use super::pid_file::PidFile;
 use crate::environment::SUCCESSOR;
 use crate::sockets::SocketGroup;
@@ -43,6 +44,8 @@ pub(super) struct External {
     notifier: Notifier,
     /// The sockets and the channel of the old master, until this master serves.
     inheritance: Option<Inheritance>,
+    /// Receives an event when the old master has learned that this one serves.
+    events: EventSender,
     /// The process id of the old master.
     predecessor: Option<String>,
     requests: mpsc::Sender<Request>,
@@ -74,6 +77,7 @@ impl External {
         observer: Option<SocketGroup>,
         inheritance: Option<Inheritance>,
         requests: mpsc::Sender<Request>,
+        events: EventSender,
     ) -> io::Result<Self> {
         // First, because until then a signal ends the process.
         let signals = signals::serve(requests.clone(), init::may_be_parent())?;
@@ -88,6 +92,7 @@ impl External {
             owns_names: inheritance.is_none(),
             predecessor: inheritance.as_ref().and_then(|_| env::var(SUCCESSOR).ok()),
             inheritance,
+            events,
             requests,
             control: None,
             controls: JoinSet::new(),
@@ -120,10 +125,21 @@ impl External {
                 return Err(error);
             }
             self.owns_names = true;
+            self.watch_predecessor(inheritance);
         }
         self.is_announced = true;
         self.notifier.ready();
         Ok(true)
+    }
+
+    /// Sends [`MasterEvent::Acknowledged`] when the old master has read that this one serves.
+    fn watch_predecessor(&self, inheritance: Inheritance) {
+        let events = self.events.clone();
+        drop(spawn(async move {
+            let result = inheritance.acknowledged().await;
+            let result = result.map_err(|error| error.to_string());
+            drop(events.send(MasterEvent::Acknowledged(result)));
+        }));
     }
 
     /// Returns whether all workers have served at once before.

@@ -25,6 +25,8 @@ pub(super) enum MasterEvent {
     Ended(WorkerId, String),
     /// An upgrade has succeeded, with the process id of the new master, or failed.
     Upgraded(Result<u32, String>),
+    /// The old master has learned that this one serves, or had given this one up before.
+    Acknowledged(Result<(), String>),
     /// The log files were opened again, or could not be. The reply answers the request.
     Reopened(Result<(), String>, Reply),
     /// The check of a new worker has ended.

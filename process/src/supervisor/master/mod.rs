@@ -167,6 +167,11 @@ struct Master<F> {
     observation: Observation,
     /// The attempt at an upgrade that is in progress, and where to send its result.
     upgrade: Option<(JoinHandle<()>, Reply)>,
+    /// Whether an old master has still to learn that this one serves. Until then, this one does
+    /// not start a successor.
+    has_predecessor: bool,
+    /// The upgrade that waits for that.
+    next_upgrade: Option<Reply>,
     /// What signals have requested during the attempt, for the master that is left.
     kept: Vec<Request>,
 }
@@ -208,7 +213,13 @@ where
         let (event_sender, events) = mpsc::unbounded_channel();
         let (requests_in, requests) = mpsc::channel(16);
         let observer = options.observer.take();
-        let external = External::new(&options, observer, inheritance, requests_in)?;
+        let external = External::new(
+            &options,
+            observer,
+            inheritance,
+            requests_in,
+            event_sender.clone(),
+        )?;
         let reads_workers =
             options.kind == WorkerKind::Processes && options.output == WorkerOutput::Prefixed;
         let log = std::mem::take(&mut options.log);
@@ -245,6 +256,8 @@ where
             external,
             observation: Observation::new(),
             upgrade: None,
+            has_predecessor: is_successor,
+            next_upgrade: None,
             kept: Vec::new(),
             options,
             groups,
@@ -306,6 +319,7 @@ where
             }
             MasterEvent::Ended(id, how) => self.worker_ended(id, how, now),
             MasterEvent::Upgraded(result) => self.upgraded(result),
+            MasterEvent::Acknowledged(result) => self.acknowledged(result, now),
             MasterEvent::Reopened(result, reply) => self.reopened(result, reply),
             MasterEvent::Checked(id, result) => self.checked(id, result, now),
         }
@@ -376,6 +390,7 @@ where
         self.reloads.clear();
         self.scales.clear();
         self.kept.clear();
+        self.next_upgrade = None;
         self.replacing = Replacing::default();
         if let Some((attempt, _reply)) = self.upgrade.take() {
             attempt.abort();

@@ -132,7 +132,9 @@ where
     fn refuse_requests(&mut self, why: &str) {
         let reloads = self.reloads.drain(..).map(|(_, reply)| reply);
         let restarts = self.replacing.take_replies();
-        for reply in self.scales.drain(..).chain(reloads).chain(restarts) {
+        let upgrade = self.next_upgrade.take();
+        let waiting = self.scales.drain(..).chain(reloads).chain(restarts);
+        for reply in waiting.chain(upgrade) {
             drop(reply.send(Err(why.to_owned())));
         }
     }
@@ -168,8 +170,12 @@ where
     /// what this fleet did would be undone, and the connections that wait at sockets which the
     /// new master does not have would be lost.
     fn upgrade(&mut self, reply: Reply) {
-        if self.upgrade.is_some() {
-            drop(reply.send(Err("an upgrade is under way".to_owned())));
+        if self.upgrade.is_some() || self.next_upgrade.is_some() {
+            drop(reply.send(Err("an upgrade is in progress".to_owned())));
+            return;
+        }
+        if self.has_predecessor {
+            self.next_upgrade = Some(reply);
             return;
         }
         self.external.reloading();
@@ -193,6 +199,20 @@ where
         });
         self.upgrade = Some((attempt, reply));
         self.fleet.upgrade_begins();
+    }
+
+    /// Called when an old master has learned that this one serves, or had given this one up.
+    pub(super) fn acknowledged(&mut self, result: Result<(), String>, now: Instant) {
+        self.has_predecessor = false;
+        match result {
+            Ok(()) => {
+                if let Some(reply) = self.next_upgrade.take() {
+                    self.handle_request(Request::Upgrade(reply));
+                }
+            }
+            // Not returned at once: the workers finish what they have accepted.
+            Err(why) => self.fleet.fail(&why, now),
+        }
     }
 
     pub(super) fn upgraded(&mut self, result: Result<u32, String>) {

@@ -78,7 +78,9 @@ impl Attempt {
         }
         let why = match self.channel.poll_receive::<ToPredecessor>(cx) {
             Poll::Ready(Ok(Some((ToPredecessor::Ready, _)))) => match self.process.try_wait()? {
-                Some(status) => status.to_string(),
+                // It has served. One that ended with success since was asked to stop, and this
+                // program has to end with it.
+                Some(status) if !status.success() => status.to_string(),
                 _ => return Poll::Ready(Ok(())),
             },
             Poll::Ready(Ok(Some((ToPredecessor::Failed { error }, _)))) => error,

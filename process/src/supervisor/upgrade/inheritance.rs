@@ -99,6 +99,20 @@ impl Inheritance {
         }
     }
 
+    /// After [`ready`](Self::ready), waits until the old master has read the message or has
+    /// died. Returns an error if it had given this process up before, and continues to serve.
+    pub(crate) async fn acknowledged(self) -> io::Result<()> {
+        let received = match self.channel.into_async() {
+            Ok(mut channel) => channel.receive::<ToSuccessor>().await,
+            Err(error) => Err(error),
+        };
+        match received {
+            Ok(Some(_)) => Err(given_up()),
+            // An error is no reason to end a program that serves.
+            Ok(None) | Err(_) => Ok(()),
+        }
+    }
+
     /// Reports to the old master why this one fails, for the error of the upgrade. This
     /// process may take its time to end until this value is dropped.
     pub(crate) fn failed(&self, error: &io::Error) {

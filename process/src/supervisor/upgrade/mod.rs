@@ -17,8 +17,8 @@
 //! # Invariants
 //!
 //! 1. The channel is the successor's standard input. The old master closes its end when the
-//!    attempt has ended, the successor when it has sent `Ready`: neither end depends on the
-//!    life of the other process.
+//!    attempt has ended. The successor keeps its end until then, and so learns that the old
+//!    master has read `Ready`, or has died.
 //! 2. A master that closes the channel without a message has died. An old master that has
 //!    given the attempt up sends `GivenUp`; then a successor that still runs by mistake
 //!    does not serve.
@@ -36,6 +36,9 @@
 //!    and keeps signals for the master that is left. Scaling that was requested before adds no
 //!    slot, and steers no more connections to the slots that it has added, until the attempt
 //!    has failed.
+//! 7. A successor starts no successor of its own before the old master has closed the channel.
+//!    An old master that found its successor replaced and gone would take that for a failure,
+//!    and serve on beside the newest one.
 
 mod attempt;
 mod inheritance;

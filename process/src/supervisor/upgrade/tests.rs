@@ -1,17 +1,19 @@
 //! Upgrades to shell scripts, and to the program of these tests.
 
 use std::env;
-use std::io::{self, ErrorKind};
+use std::fs::File;
+use std::future::poll_fn;
+use std::io::{self, ErrorKind, Read};
 use std::net::TcpListener;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use coreloop_runtime::{Runtime, block_on, runtime};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use super::attempt::Attempt;
 use super::{SocketTransfer, UpgradeTimeouts, inherit, start};
-use crate::channel::{Inherited, SocketKind};
+use crate::channel::{Channel, Inherited, SocketKind, ToPredecessor};
 use crate::sockets::InheritedSlots;
 use crate::supervisor::program::Program;
 
@@ -102,6 +104,35 @@ fn a_successor_that_ends_or_crashes_or_sends_nonsense_is_an_error() {
         let error = refused(&shell(script));
         assert!(error.to_string().contains(why), "{script}: {error}");
     }
+}
+
+/// An old master that was delayed found a successor that had served and ended. It took that for
+/// a failure, and served on beside the successor's own successor.
+#[test]
+fn a_successor_that_was_stopped_before_the_old_master_read_its_message_has_served() {
+    let ended_with = |status| {
+        let program = shell(&format!("printf '{}' >&0; exit {status}", escaped_ready()));
+        block_on(async {
+            let mut attempt = Attempt::launch(&program, &[], SLOTS).unwrap();
+            let id = WaitId::Pid(attempt.pid().unwrap());
+            waitid(id, WaitIdOptions::EXITED | WaitIdOptions::NOWAIT).unwrap();
+            poll_fn(|cx| attempt.poll_ready(cx)).await
+        })
+    };
+    ended_with(0).unwrap();
+    let crashed = ended_with(3).unwrap_err().to_string();
+    assert!(crashed.ends_with("exit status: 3"), "{crashed}");
+}
+
+/// Returns what a successor sends when it serves, as `printf` takes it.
+fn escaped_ready() -> String {
+    let (ours, theirs) = Channel::pair().unwrap();
+    theirs.send(&ToPredecessor::Ready, &[]).unwrap();
+    drop(theirs);
+    let mut sent = Vec::new();
+    let mut ours = File::from(ours.into_socket());
+    ours.read_to_end(&mut sent).unwrap();
+    sent.iter().map(|byte| format!("\\{byte:03o}")).collect()
 }
 
 /// A child of the new program holds the channel open.
