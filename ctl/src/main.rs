@@ -8,9 +8,12 @@
 //! 2. With `--json`, the standard output is one JSON value after each command, also when it
 //!    fails. Usage errors are the exception.
 //! 3. Output that is not read is no error: the exit status is the result of the command.
+//! 4. Text that comes from elsewhere controls no terminal: control characters are printed in the
+//!    form of Rust's string literals.
 
 mod failure;
 mod options;
+mod printable;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -24,6 +27,7 @@ use serde_json::json;
 
 use failure::{Failure, Step};
 use options::{Command, Options};
+use printable::printable;
 
 /// The limit for finding out that a master answers at all, before a command without a limit.
 const PROBE: Duration = Duration::from_secs(10);
@@ -49,12 +53,17 @@ fn main() -> ExitCode {
     match answer {
         Ok(text) => {
             if !options.json {
-                write(io::stdout(), &text);
+                let lines = text.split_inclusive('\n').map(|line| {
+                    let (line, end) = line.split_at(line.trim_end_matches('\n').len());
+                    printable(line) + end
+                });
+                write(io::stdout(), &lines.collect::<String>());
             }
             ExitCode::SUCCESS
         }
         Err(failure) => {
             if !options.json {
+                let failure = printable(&failure.to_string());
                 write(io::stderr(), &format!("coreloop-ctl: {failure}\n"));
             }
             ExitCode::from(failure.exit_status())

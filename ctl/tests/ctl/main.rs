@@ -191,6 +191,41 @@ fn a_service_that_is_not_ready_is_status_1() {
     }
 }
 
+/// A title or an error can hold what its author likes.
+#[test]
+fn control_characters_are_printed_escaped() {
+    let folder = Folder::new();
+    let path = folder.path("control");
+    let server = serve(&path, &["worker \u{1b}[2J\u{9b}1m\r\ta\nworker b\nok\n"]);
+    let answer = said(&run(&path, &["raw", "status"]));
+    assert_eq!(answer, "worker \\u{1b}[2J\\u{9b}1m\\r\ta\nworker b\n");
+    server.join().unwrap();
+
+    let server = serve(&path, &["error: \u{1b}]0;title\u{7}\n"]);
+    let error = failed(&run(&path, &["reload"]), 1);
+    assert_eq!(error, "coreloop-ctl: \\u{1b}]0;title\\u{7}\n");
+    server.join().unwrap();
+
+    let missing = folder.path("missing\nmaster");
+    let error = failed(&run(&missing, &["status"]), 3);
+    assert!(error.contains("missing\\nmaster: "), "{error}");
+}
+
+#[test]
+fn an_error_without_a_reason_is_shown_as_such() {
+    let folder = Folder::new();
+    let path = folder.path("control");
+    for answer in ["error: \n", "error:\n"] {
+        let server = serve(&path, &[answer]);
+        let error = failed(&run(&path, &["reload"]), 1);
+        assert_eq!(
+            error,
+            "coreloop-ctl: the master has refused it without a reason\n"
+        );
+        server.join().unwrap();
+    }
+}
+
 #[test]
 fn a_socket_that_another_program_serves_is_reported() {
     let folder = Folder::new();

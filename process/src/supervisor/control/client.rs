@@ -410,7 +410,11 @@ impl Control {
             if line == "ok" {
                 return Ok(Ok(lines));
             }
-            if let Some(error) = line.strip_prefix("error: ") {
+            if let Some(error) = line.strip_prefix("error:") {
+                let error = match error.trim_start() {
+                    "" => "the master has refused it without a reason",
+                    error => error,
+                };
                 return Ok(Err(io::Error::other(error)));
             }
             lines.push_str(&line);

@@ -107,6 +107,25 @@ fn an_answer_without_a_line_end_is_refused_after_the_longest_line() {
     server.join().unwrap();
 }
 
+/// The answer is far from its longest length when the time has passed.
+#[test]
+fn an_answer_that_does_not_end_is_given_up_after_the_limit() {
+    let folder = Folder::new();
+    let path = folder.path("slow");
+    let listener = net::UnixListener::bind(&path).unwrap();
+    let server = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        while stream.write_all(b"\n").is_ok() {}
+    });
+    Runtime::new().unwrap().block_on(async {
+        let mut control = Control::connect(&path).await.unwrap();
+        control.set_timeout(Some(Duration::from_millis(1)));
+        let error = control.status().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+    });
+    server.join().unwrap();
+}
+
 #[test]
 fn a_silent_client_is_disconnected_after_a_while() {
     run("silent", async |path| {
