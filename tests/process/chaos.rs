@@ -51,7 +51,7 @@ fn operations_in_a_random_order_lose_no_connection_and_leave_no_worker_silent() 
 fn operations_on_threads_lose_no_connection_and_leave_no_worker_silent() {
     let length = size::pick(
         Length::Operations(15),
-        Length::Time(Duration::from_secs(60)),
+        Length::Time(Duration::from_secs(300)),
     );
     random_order(THREADS, random_seed(), length);
 }

@@ -7,6 +7,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
+use std::process::Command;
 
 use coreloop_test_support::deadline::wait_until;
 use coreloop_test_support::process::master::{App, Master, ask_worker, await_end};
@@ -107,6 +108,28 @@ fn the_files_of_the_master_belong_to_the_user() {
     app.ask("stop").unwrap();
     assert!(master.end().success());
     assert!(!pid_file.exists() && !app.control().exists());
+}
+
+/// Without a user, the privileges of other groups were kept.
+#[test]
+fn a_group_alone_leaves_no_supplementary_groups() {
+    if !is_root() {
+        return;
+    }
+    let app = App::of("process_confined");
+    let mut command = Command::new("setpriv");
+    command.args(["--groups", "4,12346"]).arg(app.path());
+    command.args(app.arguments(&["--group", "12345"]));
+    let mut master = Master::start(command);
+    let address = master.address();
+    master.ready(2);
+    let identity = ask_worker(address, b'i');
+    assert!(
+        identity.starts_with("user=0 group=12345 groups=12345 "),
+        "{identity}"
+    );
+    app.ask("stop").unwrap();
+    assert!(master.end().success());
 }
 
 /// The kernel unties a process from its parent when its user changes. Here the user changes
@@ -328,7 +351,7 @@ fn user_in(task: &Path) -> [u32; 4] {
 }
 
 /// Checks that the program does not start, and says why.
-fn refused(command: std::process::Command, why: &str) {
+fn refused(command: Command, why: &str) {
     let mut master = Master::start(command);
     master.line(why);
     assert!(!master.end().success());

@@ -25,6 +25,8 @@ mod request;
 mod role;
 mod signals;
 mod status;
+#[cfg(test)]
+mod tests;
 mod upgrade;
 mod workers;
 

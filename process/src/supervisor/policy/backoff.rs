@@ -143,4 +143,19 @@ mod tests {
         waits.dedup();
         assert_eq!(waits.len(), 50);
     }
+
+    /// A wait near the longest that a duration holds panicked when its random part was added.
+    #[test]
+    fn the_longest_waits_are_no_overflow() {
+        let longest = Restarts::new()
+            .min_wait(Duration::MAX)
+            .max_wait(Duration::MAX)
+            .max_immediate(0);
+        let (mut backoff, mut random) = (Backoff::default(), Rng::with_seed(1));
+        let now = Instant::now();
+        for served in [None, Some(Duration::ZERO), None] {
+            let wait = backoff.died(served, now, &longest, &mut random);
+            assert!(between_half_and_all(wait, FOREVER), "{wait:?}");
+        }
+    }
 }
