@@ -5,6 +5,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 
 use coreloop_test_support::deadline::{wait_for, wait_until};
@@ -147,6 +148,30 @@ fn signals_during_an_upgrade_reach_the_new_master() {
     BufReader::new(slow).read_line(&mut answer).unwrap();
     assert_eq!(answer, "waited\n");
     drop(client);
+    assert_eq!(container.master.end().code(), Some(0));
+}
+
+/// The workers of the old master have ended, but a client does not take its answers. Signals
+/// that came in that second were lost.
+#[test]
+fn signals_reach_the_new_master_while_the_old_one_waits_for_its_last_client() {
+    let Some((mut container, app, address)) = start(&["--workers=1", "--drain=60000"]) else {
+        return;
+    };
+    let mut client = connect(address);
+    exchange(&mut client, b"1");
+    client.write_all(b"s").unwrap();
+    let mut deaf = UnixStream::connect(app.control()).unwrap();
+    deaf.set_nonblocking(true).unwrap();
+    wait_until(|| deaf.write(b"help\n").is_err());
+    app.ask("upgrade").unwrap();
+    container.master.line("has taken over");
+    container.master.ready(1);
+    drop(client);
+    container.master.line(" ended");
+    kill_process(container.init(), Signal::HUP).unwrap();
+    container.master.line("all workers were replaced");
+    kill_process(container.init(), Signal::TERM).unwrap();
     assert_eq!(container.master.end().code(), Some(0));
 }
 

@@ -58,17 +58,47 @@ pub(super) struct External {
     observer: Option<Observer>,
     alive_at: Option<Instant>,
     is_announced: bool,
-    /// The new master, which this process has started and does not reap: its id stays valid.
-    successor: Option<Pid>,
+    successor: NewMaster,
     /// Whether this master has to remove the files of its Unix sockets.
     owns_names: bool,
 }
+
+/// The new master, if there is one. This process has started it and does not reap it, so its id
+/// stays valid.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NewMaster(Option<Pid>);
 
 /// A control socket that is served.
 #[derive(Debug)]
 struct ServedControl {
     file: ControlSocketFile,
     replaced: CancellationToken,
+}
+
+impl NewMaster {
+    /// Passes a signal on, if process 1 has sent it: until the old master has ended, process 1
+    /// knows no other. Returns whether the new master gets the signal.
+    pub(super) fn pass_on(self, number: c_int) -> bool {
+        let Some(signal) = Signal::from_named_raw(number) else {
+            return false;
+        };
+        if self.0.is_none() || !init::is_parent() {
+            return false;
+        }
+        // A terminal has sent its signals to both.
+        if !(matches!(signal, Signal::INT | Signal::QUIT) && init::is_in_foreground()) {
+            self.signal(signal);
+        }
+        true
+    }
+
+    /// Sends a signal to the new master, if there is one.
+    pub(super) fn signal(self, signal: Signal) {
+        if let Self(Some(pid)) = self {
+            // This fails if it has just ended.
+            let _ = kill_process(pid, signal);
+        }
+    }
 }
 
 impl External {
@@ -100,7 +130,7 @@ impl External {
             pid_file: None,
             observer: observer.map(Observer::new),
             is_announced: false,
-            successor: None,
+            successor: NewMaster(None),
         };
         if external.inheritance.is_none() {
             if let Some(path) = &options.control {
@@ -176,35 +206,16 @@ impl External {
     /// on.
     pub(super) fn upgraded_to(&mut self, pid: u32) {
         self.owns_names = false;
-        self.successor = i32::try_from(pid).ok().and_then(Pid::from_raw);
+        self.successor = NewMaster(i32::try_from(pid).ok().and_then(Pid::from_raw));
         if let Some(observer) = &mut self.observer {
             observer.replaced();
         }
         self.notifier.replaced(pid);
     }
 
-    /// Passes a signal on to the successor, if process 1 has sent it: until this master has ended,
-    /// process 1 knows no other. Returns whether the successor gets the signal.
-    pub(super) fn pass_on(&self, number: c_int) -> bool {
-        let Some(signal) = Signal::from_named_raw(number) else {
-            return false;
-        };
-        if self.successor.is_none() || !init::is_parent() {
-            return false;
-        }
-        // A terminal has sent its signals to both.
-        if !(matches!(signal, Signal::INT | Signal::QUIT) && init::is_in_foreground()) {
-            self.signal_successor(signal);
-        }
-        true
-    }
-
-    /// Sends a signal to the successor, if there is one.
-    pub(super) fn signal_successor(&self, signal: Signal) {
-        if let Some(successor) = self.successor {
-            // This fails if the successor has just ended.
-            let _ = kill_process(successor, signal);
-        }
+    /// Returns the successor that serves, if there is one.
+    pub(super) fn successor(&self) -> NewMaster {
+        self.successor
     }
 
     /// Returns why the service manager could not be notified, once.

@@ -50,7 +50,7 @@ use crate::channel::{Sender, ToMaster};
 use crate::sockets::{Handshakes, SocketGroup};
 use crate::sys;
 use crate::worker::Worker;
-use external::External;
+use external::{External, NewMaster};
 use launcher::Launcher;
 use master_event::{EventSender, MasterEvent};
 use memory::MEMORY_PERIOD;
@@ -385,8 +385,7 @@ where
     /// Ends the master: answers the requests that are left, waits for the last output, and
     /// removes its files.
     async fn finish(mut self) {
-        // A dropped request is answered by its client's task. Requests that come now find
-        // that the channel is closed.
+        // A dropped request is answered by its client's task.
         self.reloads.clear();
         self.scales.clear();
         self.kept.clear();
@@ -395,21 +394,41 @@ where
         if let Some((attempt, _reply)) = self.upgrade.take() {
             attempt.abort();
         }
-        self.requests.close();
-        while let Ok(request) = self.requests.try_recv() {
-            if let Request::Signalled(number, _) = request {
-                self.external.pass_on(number);
+        let successor = self.external.successor();
+        let (external, forwarding) = (&mut self.external, &mut self.forwarding);
+        let rest = async {
+            external.answer_clients().await;
+            let forwarded = async { while forwarding.join_next().await.is_some() {} };
+            if timeout(OUTPUT_GRACE, forwarded).await.is_err() {
+                // A child of a worker holds its pipe open, perhaps for ever.
+                self.ends.cancel();
+                while forwarding.join_next().await.is_some() {}
             }
-        }
-        self.external.answer_clients().await;
-        let rest = async { while self.forwarding.join_next().await.is_some() {} };
-        if timeout(OUTPUT_GRACE, rest).await.is_err() {
-            // A child of a worker holds its pipe open, perhaps for ever.
-            self.ends.cancel();
-            while self.forwarding.join_next().await.is_some() {}
+        };
+        let signals = async {
+            while let Some(request) = self.requests.recv().await {
+                pass_on(&request, successor);
+            }
+            pending::<()>().await;
+        };
+        coreloop_runtime::select! {
+            () = signals => {}
+            () = rest => {}
         }
         self.external.finish(&self.groups);
         self.outputs.finish();
+        self.requests.close();
+        while let Ok(request) = self.requests.try_recv() {
+            pass_on(&request, successor);
+        }
+    }
+}
+
+/// Passes a signal on that has come too late for this master. Other requests are answered when
+/// they are dropped.
+fn pass_on(request: &Request, successor: NewMaster) {
+    if let Request::Signalled(number, _) = request {
+        successor.pass_on(*number);
     }
 }
 

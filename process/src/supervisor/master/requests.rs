@@ -29,7 +29,7 @@ where
         match request {
             Request::Signalled(number, request) => {
                 let is_for_both = matches!(request.as_deref(), Some(Request::Stop));
-                let was_passed_on = self.external.pass_on(number);
+                let was_passed_on = self.external.successor().pass_on(number);
                 if let Some(request) = request.filter(|_| is_for_both || !was_passed_on) {
                     self.handle_request(*request);
                 }
@@ -224,8 +224,8 @@ where
                 self.fleet.replaced(Instant::now());
                 self.report(&Event::Upgraded(Ok(pid)));
                 self.refuse_requests("a new master has taken over: request it there");
-                let signals = kept.iter().filter_map(signal_of);
-                signals.for_each(|signal| self.external.signal_successor(signal));
+                let (signals, new) = (kept.iter().filter_map(signal_of), self.external.successor());
+                signals.for_each(|signal| new.signal(signal));
                 Ok(())
             }
             Err(mut why) => {
