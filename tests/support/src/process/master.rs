@@ -16,6 +16,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
 use crate::deadline::wait_until;
 use crate::folder::Folder;
+use crate::process::proc;
 use crate::program::{PATIENCE, connect, program};
 
 /// A program that can be replaced, in a directory with its control socket.
@@ -167,6 +168,18 @@ impl App {
         rows.filter(|row| row.contains(words))
             .filter_map(|row| number_after(row, " pid="))
             .collect()
+    }
+}
+
+/// A test that fails leaves no masters behind that have replaced the one that it started.
+impl Drop for App {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let folder = self.folder.as_path().to_str().unwrap_or_default();
+            proc::naming(folder).for_each(|process| {
+                let _ = kill_process(process, Signal::KILL);
+            });
+        }
     }
 }
 

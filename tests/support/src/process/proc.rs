@@ -49,6 +49,19 @@ fn status(process: Pid, name: &str) -> u64 {
     number.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
+/// Returns the processes with this text in their arguments, or in the title that they have
+/// instead. None where there is no `/proc`.
+pub fn naming(text: &str) -> impl Iterator<Item = Pid> {
+    let entries = fs::read_dir("/proc").into_iter().flatten();
+    entries.filter_map(move |entry| {
+        let entry = entry.ok()?;
+        let arguments = fs::read(entry.path().join("cmdline")).ok()?;
+        let names_it = String::from_utf8_lossy(&arguments).contains(text);
+        let pid = entry.file_name().to_str()?.parse().ok()?;
+        Pid::from_raw(pid).filter(|_| names_it)
+    })
+}
+
 /// Returns whether a process runs. A zombie does not.
 pub fn is_running(process: Pid) -> bool {
     !matches!(state(process), None | Some('Z' | 'X'))
