@@ -268,15 +268,37 @@ fn health_and_metrics_are_served_over_http_through_upgrades() {
             "{request}: {answer}"
         );
     }
-    // Clients that send nothing keep no one else from an answer, for longer than they may.
-    let silent: Vec<_> = (0..40)
+    master.signal(Signal::TERM);
+    assert!(master.end().success());
+}
+
+/// A probe was answered only when the time of the silent clients had passed.
+#[test]
+fn silent_clients_of_the_http_server_make_room_for_others() {
+    let app = App::new();
+    let mut master = Master::start(app.command(&["--workers=1", "--observe=127.0.0.1:0"]));
+    let observed = observed(&mut master);
+    master.address();
+    master.ready(1);
+    let silent: Vec<_> = (0..33)
         .map(|_| TcpStream::connect(observed).unwrap())
         .collect();
     let healthy = get(observed, "GET /livez HTTP/1.1\r\n\r\n");
     assert!(healthy.starts_with("HTTP/1.1 200 OK\r\n"), "{healthy}");
-    drop(silent);
-
-    master.signal(Signal::TERM);
+    // 32 are served at a time. The first ones are closed without an answer.
+    for mut oldest in &silent[..2] {
+        oldest.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut answer = String::new();
+        oldest.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer, "");
+    }
+    let mut last = &silent[32];
+    last.write_all(b"GET /livez HTTP/1.1\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    last.read_to_string(&mut answer).unwrap();
+    // On a slow machine, it may have been silent for too long.
+    assert!(answer.starts_with("HTTP/1.1 "), "{answer}");
+    app.ask("stop").unwrap();
     assert!(master.end().success());
 }
 

@@ -30,7 +30,8 @@ use crate::exit::Exit;
 /// installed. So `Child` can be used beside children of `std::process` and of C libraries.
 /// It does not work beside code that collects all children of the process, or that ignores
 /// `SIGCHLD`: then [`wait`](Child::wait) returns an error (`ECHILD`) when the process has
-/// ended.
+/// ended, and the standard library may panic when a program cannot be started. A supervisor
+/// changes a `SIGCHLD` that its parent has ignored.
 ///
 /// # Examples
 ///

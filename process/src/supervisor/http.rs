@@ -3,19 +3,21 @@
 //! # Invariants
 //!
 //! 1. No client blocks another client or the master: each has its own task, and limits on how
-//!    much it may send, and on how long that and reading the answer may take.
+//!    much it may send, and on how long that and reading the answer may take. If there are too
+//!    many, the one that has been silent for the longest time is disconnected.
 //! 2. A request changes nothing.
 //! 3. The socket stays open as long as the master, so that a successor can take it over. Only
 //!    a master that serves accepts from it.
 
 use std::cell::Cell;
+use std::collections::VecDeque;
 use std::io;
 use std::net;
 use std::rc::Rc;
 use std::time::Duration;
 
 use coreloop_net::{TcpListener, TcpStream};
-use coreloop_runtime::task::{JoinHandle, JoinSet, spawn};
+use coreloop_runtime::task::{AbortHandle, JoinHandle, JoinSet, spawn};
 use coreloop_runtime::time::timeout;
 use coreloop_sync::{CancellationToken, mpsc, oneshot};
 
@@ -112,31 +114,66 @@ impl Observer {
 }
 
 async fn serve(listener: TcpListener, source: Source, end: CancellationToken) {
-    let mut clients = JoinSet::new();
+    let mut clients = Clients::default();
     end.run_until_cancelled(accept(&listener, &source, &mut clients))
         .await;
     // The socket is open elsewhere too, so closing it would leave it registered.
     drop(listener.into_std());
-    while clients.join_next().await.is_some() {}
+    while clients.tasks.join_next().await.is_some() {}
 }
 
-async fn accept(listener: &TcpListener, source: &Source, clients: &mut JoinSet<io::Result<()>>) {
+async fn accept(listener: &TcpListener, source: &Source, clients: &mut Clients) {
     loop {
-        if clients.len() >= MAX_CLIENTS {
-            let _ = clients.join_next().await;
-        }
         let Ok((stream, _)) = listener.accept().await else {
             return;
         };
-        while clients.try_join_next().is_some() {}
-        let source = source.clone();
-        clients.spawn(async move { attend(stream, &source).await });
+        clients.make_room().await;
+        clients.spawn(stream, source.clone());
     }
 }
 
-/// Answers one client.
-async fn attend(mut stream: TcpStream, source: &Source) -> io::Result<()> {
+/// The clients that are connected.
+#[derive(Default)]
+struct Clients {
+    tasks: JoinSet<io::Result<()>>,
+    /// Those that have not sent their request yet, the oldest first. Others may be among them.
+    silent: VecDeque<Silent>,
+}
+
+/// A client that has to send its request.
+struct Silent {
+    task: AbortHandle,
+    has_asked: Rc<Cell<bool>>,
+}
+
+impl Clients {
+    /// Waits until there is room for one more client. Disconnects the oldest silent one for it.
+    async fn make_room(&mut self) {
+        while self.tasks.try_join_next().is_some() {}
+        self.silent
+            .retain(|client| !client.has_asked.get() && !client.task.is_finished());
+        if self.tasks.len() >= MAX_CLIENTS {
+            if let Some(oldest) = self.silent.pop_front() {
+                oldest.task.abort();
+            }
+            let _ = self.tasks.join_next().await;
+        }
+    }
+
+    fn spawn(&mut self, stream: TcpStream, source: Source) {
+        let has_asked = Rc::new(Cell::new(false));
+        let asked = Rc::clone(&has_asked);
+        let task = self
+            .tasks
+            .spawn(async move { attend(stream, &source, &asked).await });
+        self.silent.push_back(Silent { task, has_asked });
+    }
+}
+
+/// Answers one client. Sets `has_asked` when the client has nothing more to send.
+async fn attend(mut stream: TcpStream, source: &Source, has_asked: &Cell<bool>) -> io::Result<()> {
     let head = timeout(REQUEST_TIMEOUT, read_head(&mut stream)).await;
+    has_asked.set(true);
     let (answer, has_body) = match head {
         Ok(Ok(head)) => (answer(&head, source).await, !head.is_head),
         Ok(Err(refusal)) => (refusal?, true),
