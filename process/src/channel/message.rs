@@ -28,8 +28,17 @@ pub(crate) struct Start {
     pub(crate) core: Option<u32>,
     /// After how many requests the worker reports that it retires.
     pub(crate) max_requests: Option<u64>,
-    /// The kind of each socket: one for each `bind` call, in order.
-    pub(crate) sockets: Vec<SocketKind>,
+    /// What each socket is, in the order of the `bind` calls and, within a call, of its
+    /// addresses.
+    pub(crate) sockets: Vec<StartSocket>,
+}
+
+/// One socket of a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StartSocket {
+    /// The number of the `bind` call. A call has a socket for each of its addresses.
+    pub(crate) number: usize,
+    pub(crate) kind: SocketKind,
 }
 
 /// The kind of a bound socket.

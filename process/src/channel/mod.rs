@@ -37,7 +37,7 @@ use serde::de::DeserializeOwned;
 use crate::sys;
 
 pub(crate) use message::{
-    Inherited, SocketKind, Start, ToMaster, ToPredecessor, ToSuccessor, ToWorker,
+    Inherited, SocketKind, Start, StartSocket, ToMaster, ToPredecessor, ToSuccessor, ToWorker,
 };
 
 /// The maximum number of descriptors of one message.

@@ -22,7 +22,11 @@ pub(super) fn first(address: &str, kind: Type, options: &SocketOptions) -> io::R
 }
 
 /// Binds a socket that has its port for itself. Others may join it afterwards.
-fn alone(address: SocketAddr, kind: Type, options: &SocketOptions) -> io::Result<Socket> {
+pub(super) fn alone(
+    address: SocketAddr,
+    kind: Type,
+    options: &SocketOptions,
+) -> io::Result<Socket> {
     let domain = Domain::for_address(address);
     let socket = new(domain, kind)?;
     options.prepare(&socket, domain)?;

@@ -1,5 +1,5 @@
-//! The sockets that the master holds for its workers: a [`SocketGroup`] for each `bind`
-//! call.
+//! The sockets that the master holds for its workers: a [`SocketGroup`] for each address of
+//! each `bind` call.
 //!
 //! # Invariants
 //!
@@ -20,6 +20,7 @@
 //! On systems other than Linux there are no steering programs, and all workers share one
 //! socket.
 
+mod every;
 mod inet;
 mod options;
 mod queue;
@@ -34,6 +35,7 @@ use std::path::Path;
 
 use socket2::{Domain, Socket, Type};
 
+pub(crate) use self::every::Wanted;
 use self::options::Purpose;
 pub use self::options::SocketOptions;
 pub(crate) use self::queue::Handshakes;
@@ -41,9 +43,11 @@ use self::unix::SocketFile;
 use crate::channel::{Inherited, SocketKind};
 use crate::sys::{self, Flows, SOCKET_PER_SLOT};
 
-/// The sockets of one `bind` call: one for each slot, or one for all.
+/// The sockets of one address of a `bind` call: one for each slot, or one for all.
 #[derive(Debug)]
 pub(crate) struct SocketGroup {
+    /// The number of the `bind` call.
+    number: usize,
     kind: SocketKind,
     /// The address as it was given.
     address: String,
@@ -196,6 +200,16 @@ impl SocketGroup {
         is_per_slot(self.kind).then_some(self.slots)
     }
 
+    /// Sets the number of the `bind` call.
+    pub(crate) fn numbered(self, number: usize) -> Self {
+        Self { number, ..self }
+    }
+
+    /// Returns the number of the `bind` call, which it shares with its other addresses.
+    pub(crate) fn number(&self) -> usize {
+        self.number
+    }
+
     pub(crate) fn kind(&self) -> SocketKind {
         self.kind
     }
@@ -338,6 +352,7 @@ impl SocketGroup {
     fn new(kind: SocketKind, address: &str, sockets: Vec<Socket>, options: SocketOptions) -> Self {
         let slots = u32::try_from(sockets.len()).unwrap_or(u32::MAX);
         Self {
+            number: 0,
             kind,
             address: address.to_owned(),
             slots,

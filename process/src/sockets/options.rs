@@ -19,8 +19,8 @@ const BACKLOG: i32 = 4096;
 /// The longest time that Linux waits before it probes an idle connection, in seconds.
 const LONGEST_KEEPALIVE: u64 = 32_767;
 
-/// Options of the sockets of one `bind` call, for [`bind_with`], [`bind_udp_with`] and
-/// [`bind_unix_with`].
+/// Options of the sockets of one `bind` call, for [`bind_with`], [`bind_every`],
+/// [`bind_udp_with`] and [`bind_unix_with`].
 ///
 /// Each socket of the call has them, also the sockets of workers that are added later. After an
 /// upgrade, the new program's options apply to the sockets that it inherits, except
@@ -28,6 +28,7 @@ const LONGEST_KEEPALIVE: u64 = 32_767;
 /// decided when the socket was bound stays until the program is stopped and started.
 ///
 /// [`bind_with`]: crate::Supervisor::bind_with
+/// [`bind_every`]: crate::Supervisor::bind_every
 /// [`bind_udp_with`]: crate::Supervisor::bind_udp_with
 /// [`bind_unix_with`]: crate::Supervisor::bind_unix_with
 ///
@@ -105,7 +106,9 @@ impl SocketOptions {
     }
 
     /// Sets whether an IPv6 socket gets packets of IPv6 only. By default, the system
-    /// decides; Linux then sends a socket at `[::]` packets of IPv4 too. For TCP and UDP.
+    /// decides; Linux then sends a socket at `[::]` packets of IPv4 too. Beside an IPv4 address
+    /// of the same [`bind_every`](crate::Supervisor::bind_every) call, it gets packets of IPv6
+    /// only. For TCP and UDP.
     pub fn only_v6(mut self, only: bool) -> Self {
         self.only_v6 = Some(only);
         self
@@ -155,6 +158,15 @@ impl SocketOptions {
                 "the mode {mode:#o} of a Unix socket has bits that are no permissions"
             ))),
             _ => Ok(()),
+        }
+    }
+
+    /// Returns the options for sockets of which some may be for IPv4: the others are for IPv6
+    /// only then, unless that was set.
+    pub(super) fn beside_ipv4(self, has_ipv4: bool) -> Self {
+        Self {
+            only_v6: self.only_v6.or(has_ipv4.then_some(true)),
+            ..self
         }
     }
 

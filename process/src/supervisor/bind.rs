@@ -6,12 +6,16 @@ use std::path::Path;
 
 use super::Supervisor;
 use super::activation::Activation;
-use crate::channel::{Inherited, SocketKind};
+use super::upgrade::Inheritance;
+use crate::channel::{Inherited, MAX_DESCRIPTORS, SocketKind};
 use crate::sockets::{SocketGroup, SocketOptions};
 
 impl Supervisor {
     /// Listens for TCP connections at an address that displays as "host:port". In a
     /// worker, [`listener`](crate::Worker::listener) accepts them.
+    ///
+    /// If a name has several addresses, this is the first that can be bound;
+    /// [`bind_every`](Supervisor::bind_every) binds all.
     ///
     /// On Linux each worker has its own socket, and the kernel spreads connections over
     /// the sockets. On other systems the workers share one.
@@ -132,8 +136,25 @@ impl Supervisor {
         bind: impl FnOnce(SocketOptions) -> io::Result<SocketGroup>,
     ) -> io::Result<Self> {
         let group = self.take_or_bind(address, kinds, options, bind)?;
-        self.groups.extend(group);
-        Ok(self)
+        self.add_call(group)
+    }
+
+    /// Adds the groups of one call, one for each of its addresses. There are none in a worker.
+    pub(super) fn add_call(
+        mut self,
+        groups: impl IntoIterator<Item = SocketGroup>,
+    ) -> io::Result<Self> {
+        let number = self.groups.last().map_or(0, |last| last.number() + 1);
+        let numbered = groups.into_iter().map(|group| group.numbered(number));
+        self.groups.extend(numbered);
+        if self.groups.len() <= MAX_DESCRIPTORS {
+            return Ok(self);
+        }
+        // A worker gets its sockets by one message.
+        let message = format!("a supervisor can bind at most {MAX_DESCRIPTORS} addresses");
+        let error = io::Error::new(io::ErrorKind::InvalidInput, message);
+        self.refuse(&error);
+        Err(error)
     }
 
     /// Takes over the sockets that the old master had at this address, or binds new ones.
@@ -145,47 +166,57 @@ impl Supervisor {
         options: Option<SocketOptions>,
         bind: impl FnOnce(SocketOptions) -> io::Result<SocketGroup>,
     ) -> io::Result<Option<SocketGroup>> {
+        self.unless_worker(|inheritance| {
+            let inherited = inheritance.map_or(Ok(None), |inheritance| {
+                inherited_group(inheritance, address, kinds, options.as_ref())
+            });
+            match inherited? {
+                Some(group) => Ok(group),
+                None => bind(options.unwrap_or_default()),
+            }
+        })
+    }
+
+    /// Calls `bind` with what this process inherits from an old master, if it has one, and
+    /// reports an error to that master. `None` in a worker.
+    pub(super) fn unless_worker<T>(
+        &mut self,
+        bind: impl FnOnce(Option<&mut Inheritance>) -> io::Result<T>,
+    ) -> io::Result<Option<T>> {
         if self.is_worker() {
             return Ok(None);
         }
         if let Some(error) = self.inherit_error.take() {
             return Err(error);
         }
-        let group = match self.inherited_group(address, kinds, options.as_ref())? {
-            Some(group) => Ok(group),
-            None => bind(options.unwrap_or_default()),
-        };
-        match group {
-            Ok(group) => Ok(Some(group)),
-            Err(error) => {
-                if let Some(inheritance) = self.inheritance.take() {
-                    inheritance.failed(&error);
-                }
-                Err(error)
-            }
-        }
+        let bound = bind(self.inheritance.as_mut());
+        bound.map(Some).inspect_err(|error| self.refuse(error))
     }
 
-    fn inherited_group(
-        &mut self,
-        address: &str,
-        kinds: &[SocketKind],
-        options: Option<&SocketOptions>,
-    ) -> io::Result<Option<SocketGroup>> {
-        let Some(inheritance) = &mut self.inheritance else {
-            return Ok(None);
-        };
-        let slots = inheritance.slots();
-        let mut found = kinds.iter().filter_map(|&kind| {
-            let address = address.to_owned();
-            let sockets = inheritance.take(&address, kind)?;
-            Some(SocketGroup::from_inherited(
-                Inherited { address, kind },
-                sockets,
-                slots,
-                options.cloned(),
-            ))
-        });
-        found.next().transpose()
+    /// Reports to the old master, if there is one, that this process does not replace it.
+    fn refuse(&mut self, error: &io::Error) {
+        if let Some(inheritance) = self.inheritance.take() {
+            inheritance.failed(error);
+        }
     }
+}
+
+fn inherited_group(
+    inheritance: &mut Inheritance,
+    address: &str,
+    kinds: &[SocketKind],
+    options: Option<&SocketOptions>,
+) -> io::Result<Option<SocketGroup>> {
+    let slots = inheritance.slots();
+    let mut found = kinds.iter().filter_map(|&kind| {
+        let address = address.to_owned();
+        let sockets = inheritance.take(&address, kind)?;
+        Some(SocketGroup::from_inherited(
+            Inherited { address, kind },
+            sockets,
+            slots,
+            options.cloned(),
+        ))
+    });
+    found.next().transpose()
 }

@@ -29,7 +29,8 @@ use super::fleet::KillReason;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// The master listens at an address.
+    /// The master listens at an address. A `bind` call with several addresses has an event for
+    /// each.
     Listening {
         /// The number of the `bind` call, from 0.
         index: usize,

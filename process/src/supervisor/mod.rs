@@ -7,6 +7,7 @@
 
 mod activation;
 mod bind;
+mod bind_every;
 mod confinement;
 pub(crate) mod control;
 mod event;
@@ -354,11 +355,14 @@ impl Supervisor {
     }
 
     /// Returns the address that the socket of this number is bound to, with the port that
-    /// the system chose for port 0. `None` for Unix sockets, and in a worker, which gets
-    /// its sockets only when its function runs.
+    /// the system chose for port 0; of several addresses of
+    /// [`bind_every`](Supervisor::bind_every), the first. `None` for Unix sockets, and in a
+    /// worker, which gets its sockets only when its function runs.
     #[must_use]
     pub fn local_addr(&self, number: usize) -> Option<SocketAddr> {
-        self.groups.get(number)?.local_addr().ok()
+        let mut groups = self.groups.iter();
+        let first = groups.find(|group| group.number() == number)?;
+        first.local_addr().ok()
     }
 
     /// Runs `function` in every worker, until a signal or a control request stops the

@@ -1,9 +1,9 @@
-//! [`AcceptGroup`], the sockets of one `bind` call that a worker accepts from: its own
-//! socket, and the adopted sockets of workers that are down.
+//! [`AcceptGroup`], the sockets of one `bind` call that a worker accepts from: its own, one
+//! for each address, and the adopted sockets of workers that are down.
 //!
 //! # Invariants
 //!
-//! 1. The worker's own socket is the first, and stays until the group is closed.
+//! 1. The worker's own sockets are the first, at least one, and stay until the group is closed.
 //! 2. A task that waits has polled every socket, and has its waker in `waiting`. Every
 //!    change of the sockets wakes all of these tasks.
 //! 3. The kernel reports a connection to a shared socket to only one of the workers that
@@ -36,17 +36,19 @@ const MAX_QUEUED: u32 = 128;
 pub(super) struct AcceptGroup<L: Socket> {
     /// The sockets, with the slot of each.
     sockets: RefCell<Vec<(u32, Rc<LoopSocket<L>>)>>,
+    /// How many of the sockets are the worker's own.
+    own: usize,
     /// The index of the socket to poll first.
     next: Cell<usize>,
     stage: Cell<GroupStage>,
-    /// How often a socket was added that no waiting task has polled, or all were removed.
+    /// How often sockets were added that no waiting task has polled, or were removed.
     changes: Cell<u64>,
     waiting: RefCell<Vec<Waker>>,
     address: L::Address,
-    /// Whether all workers have the same socket, so that there is none to adopt.
+    /// Whether all workers have the same sockets, so that there is none to adopt.
     shared: bool,
-    /// The connections still to be accepted from a shared socket after it was closed.
-    queued: RefCell<Option<QueuedConnections<L>>>,
+    /// The connections still to be accepted from shared sockets after they were closed.
+    queued: RefCell<Vec<QueuedConnections<L>>>,
 }
 
 /// A shared socket off the loop, and how many more connections may be accepted from it. The
@@ -74,11 +76,14 @@ pub(super) type Accepted<L> = io::Result<Option<(<L as Socket>::Stream, <L as So
 struct LoopSocket<L: Socket>(Option<L>);
 
 impl<L: Socket> AcceptGroup<L> {
-    pub(super) fn new(slot: u32, socket: OwnedFd, shared: bool) -> io::Result<Self> {
-        let own = L::on_loop(socket, shared)?;
+    pub(super) fn new(slot: u32, sockets: Vec<OwnedFd>, shared: bool) -> io::Result<Self> {
+        let sockets = on_loop::<L>(slot, sockets, shared)?;
+        let first = sockets.first().and_then(|(_, socket)| socket.0.as_ref());
+        let address = first.map(L::address).transpose()?;
         Ok(Self {
-            address: own.address()?,
-            sockets: RefCell::new(vec![(slot, Rc::new(LoopSocket(Some(own))))]),
+            address: address.ok_or(io::ErrorKind::InvalidData)?,
+            own: sockets.len(),
+            sockets: RefCell::new(sockets),
             next: Cell::new(0),
             stage: Cell::new(GroupStage::New),
             changes: Cell::new(0),
@@ -88,8 +93,14 @@ impl<L: Socket> AcceptGroup<L> {
         })
     }
 
+    /// Returns the address of the first of the worker's own sockets.
     pub(super) fn address(&self) -> &L::Address {
         &self.address
+    }
+
+    /// Returns how many sockets a worker has of its own.
+    pub(super) fn own(&self) -> usize {
+        self.own
     }
 
     #[inline]
@@ -130,20 +141,26 @@ impl<L: Socket> AcceptGroup<L> {
     }
 
     /// Polls one socket after another, beginning after the one that had a connection last.
-    #[cold]
+    // Not inlined, so that the usual case of one socket stays short.
+    #[inline(never)]
     fn poll_each(&self, pause: &mut AcceptBackoff, cx: &mut Context<'_>) -> Poll<Accepted<L>> {
-        let sockets = self.sockets.borrow().clone();
-        let (count, first) = (sockets.len(), self.next.get());
+        let (count, first) = (self.sockets.borrow().len(), self.next.get());
         for step in 0..count {
             let index = (first + step) % count;
-            let (slot, socket) = &sockets[index];
+            // A waker may have removed sockets meanwhile. Then the task polls again.
+            let found = self.sockets.borrow().get(index).cloned();
+            let Some((_, socket)) = found else {
+                break;
+            };
             match socket.poll(pause, cx) {
                 Poll::Ready(Ok(accepted)) => {
                     self.next.set(index + 1);
                     return Poll::Ready(Ok(Some(accepted)));
                 }
                 // An error of an adopted socket is for its own worker to handle.
-                Poll::Ready(Err(_)) if index > 0 => self.release(*slot),
+                Poll::Ready(Err(_)) if index >= self.own => {
+                    self.remove(|_, other| Rc::ptr_eq(other, &socket));
+                }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => {}
             }
@@ -155,13 +172,16 @@ impl<L: Socket> AcceptGroup<L> {
     #[cold]
     fn take_remaining(&self) -> Option<(L::Stream, L::Address)> {
         let mut remains = self.queued.borrow_mut();
-        let socket = remains.as_mut().filter(|remains| remains.left > 0)?;
-        socket.left -= 1;
-        let accepted = L::accept_queued(&socket.socket).ok();
-        if accepted.is_none() {
-            *remains = None;
+        while let Some(socket) = remains.last_mut() {
+            if socket.left > 0 {
+                socket.left -= 1;
+                if let Ok(accepted) = L::accept_queued(&socket.socket) {
+                    return Some(accepted);
+                }
+            }
+            remains.pop();
         }
-        accepted
+        None
     }
 
     /// Registers the task for changes of the sockets. `changes` is the count from before the
@@ -195,44 +215,55 @@ impl<L: Socket> AcceptGroup<L> {
         wake(before);
     }
 
-    /// Adopts the socket of another slot.
-    pub(super) fn adopt(&self, slot: u32, socket: OwnedFd) -> io::Result<()> {
+    /// Adopts the sockets of another slot.
+    pub(super) fn adopt(&self, slot: u32, sockets: Vec<OwnedFd>) -> io::Result<()> {
         if self.shared || self.stage.get() == GroupStage::Closed {
             return Ok(());
         }
-        let socket = Rc::new(LoopSocket(Some(L::on_loop(socket, false)?)));
+        let adopted = on_loop(slot, sockets, false)?;
         self.release(slot);
-        self.sockets.borrow_mut().push((slot, socket));
+        self.sockets.borrow_mut().extend(adopted);
         self.changed();
         Ok(())
     }
 
-    /// Stops accepting from the socket of another slot.
+    /// Stops accepting from the sockets of another slot.
     pub(super) fn release(&self, slot: u32) {
-        let released = {
+        self.remove(|of, _| of == slot);
+    }
+
+    /// Removes the adopted sockets for which `is_gone` returns `true`.
+    fn remove(&self, is_gone: impl Fn(u32, &Rc<LoopSocket<L>>) -> bool) {
+        let removed: Vec<_> = {
             let mut sockets = self.sockets.borrow_mut();
-            let mut others = sockets.iter().skip(1);
-            let found = others.position(|(of, _)| *of == slot);
-            found.map(|index| sockets.remove(index + 1))
+            let adopted = self.own.min(sockets.len())..;
+            let gone = sockets.extract_if(adopted, |(slot, socket)| is_gone(*slot, socket));
+            gone.collect()
         };
-        drop(released);
+        if !removed.is_empty() {
+            // A task that is polling may miss the sockets that have moved.
+            self.changes.set(self.changes.get() + 1);
+        }
+        drop(removed);
     }
 
     /// Closes the group: takes all sockets off the loop, and wakes the waiting tasks.
     pub(super) fn close(&self) {
         self.stage.set(GroupStage::Closed);
-        let mut sockets = mem::take(&mut *self.sockets.borrow_mut());
-        if self.shared
-            && let Some((_, own)) = sockets.pop()
-        {
-            let socket = Rc::into_inner(own).and_then(LoopSocket::off_loop);
-            let remains = socket.map(|socket| QueuedConnections {
-                socket,
-                left: MAX_QUEUED,
+        let sockets = mem::take(&mut *self.sockets.borrow_mut());
+        if self.shared {
+            let off_loop = sockets.into_iter().filter_map(|(_, own)| {
+                let socket = Rc::into_inner(own).and_then(LoopSocket::off_loop)?;
+                Some(QueuedConnections {
+                    socket,
+                    left: MAX_QUEUED,
+                })
             });
+            let remains = off_loop.collect();
             *self.queued.borrow_mut() = remains;
+        } else {
+            drop(sockets);
         }
-        drop(sockets);
         self.changed();
     }
 
@@ -242,6 +273,19 @@ impl<L: Socket> AcceptGroup<L> {
         let waiting = mem::take(&mut *self.waiting.borrow_mut());
         wake(waiting);
     }
+}
+
+/// Puts the sockets of a slot on this thread's loop.
+fn on_loop<L: Socket>(
+    slot: u32,
+    sockets: Vec<OwnedFd>,
+    shared: bool,
+) -> io::Result<Vec<(u32, Rc<LoopSocket<L>>)>> {
+    let on_loop = sockets.into_iter().map(|socket| {
+        let socket = LoopSocket(Some(L::on_loop(socket, shared)?));
+        Ok((slot, Rc::new(socket)))
+    });
+    on_loop.collect()
 }
 
 /// Wakes all, even if a waker panics.

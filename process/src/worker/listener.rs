@@ -19,12 +19,14 @@ use super::socket::Socket;
 /// A listener that accepts the connections of a worker, returned by [`Worker::listener`]
 /// and [`Worker::unix_listener`].
 ///
-/// It accepts from the worker's own socket and, while another worker is down, from that
-/// worker's socket too. When the worker drains, it takes the sockets off its loop, and
-/// leaves the connections that are queued there to its successor. From then on the listener
-/// returns `None`; a connection that was taken off a queue is always returned before. From
-/// a socket that all workers share, it first returns the connections that are queued at
-/// that moment.
+/// It accepts from the worker's own socket, or from several if [`bind_every`] has bound them;
+/// while another worker is down, from the sockets of that worker too. When the worker drains,
+/// it takes the sockets off its loop, and leaves the connections that are queued there to its
+/// successor. From then on the listener returns `None`; a connection that was taken off a
+/// queue is always returned before. From a socket that all workers share, it first returns the
+/// connections that are queued at that moment.
+///
+/// [`bind_every`]: crate::Supervisor::bind_every
 ///
 /// # Examples
 ///
@@ -72,7 +74,7 @@ impl<L: Socket> Listener<L> {
     ///
     /// # Errors
     ///
-    /// Returns an error if the worker's own socket cannot accept any more.
+    /// Returns an error if one of the worker's own sockets cannot accept any more.
     pub async fn accept(&self) -> Accepted<L> {
         let mut pause = AcceptBackoff::default();
         poll_fn(|cx| self.poll(&mut pause, cx)).await
@@ -104,8 +106,8 @@ impl<L: Socket> Listener<L> {
         }
     }
 
-    /// Returns the address that the worker's own socket is bound to. The sockets of the
-    /// other workers are bound to the same address.
+    /// Returns the address that the worker's own socket is bound to, or the first of them if
+    /// there are several. The sockets of the other workers are bound to the same addresses.
     #[must_use]
     pub fn local_addr(&self) -> L::Address {
         self.group.address().clone()

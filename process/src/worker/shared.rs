@@ -67,8 +67,14 @@ impl WorkerShared {
                 "not every socket came with the first message of the master",
             ));
         }
-        let kinds = start.sockets.iter().zip(sockets);
-        let binds = kinds.map(|(kind, socket)| Bind::new(*kind, start.slot, socket));
+        let mut rest = sockets.into_iter();
+        let calls = start
+            .sockets
+            .chunk_by(|one, other| one.number == other.number);
+        let binds = calls.map(|call| {
+            let sockets = rest.by_ref().take(call.len()).collect();
+            Bind::new(call[0].kind, start.slot, sockets)
+        });
         Ok(Self {
             binds: binds.collect::<io::Result<_>>()?,
             requests: RequestCount::new(start.max_requests),
@@ -145,13 +151,15 @@ impl WorkerShared {
         }
         // The kernel has dropped descriptors for lack of room. That is no reason to end:
         // the worker still serves its own sockets.
-        if sockets.len() != self.binds.len() {
+        if sockets.len() != self.start.sockets.len() {
             return Err(io::Error::other("there is no room for their descriptors"));
         }
-        for (bind, socket) in self.binds.iter().zip(sockets) {
+        let mut rest = sockets.into_iter();
+        for bind in &self.binds {
+            let sockets = rest.by_ref().take(bind.own()).collect();
             match bind {
-                Bind::Tcp(group) => group.adopt(slot, socket)?,
-                Bind::Unix(group) => group.adopt(slot, socket)?,
+                Bind::Tcp(group) => group.adopt(slot, sockets)?,
+                Bind::Unix(group) => group.adopt(slot, sockets)?,
                 Bind::Udp(_) => {}
             }
         }
@@ -197,12 +205,22 @@ impl WorkerShared {
 }
 
 impl Bind {
-    fn new(kind: SocketKind, slot: u32, socket: OwnedFd) -> io::Result<Self> {
+    /// Takes the sockets of one call, at least one.
+    fn new(kind: SocketKind, slot: u32, mut sockets: Vec<OwnedFd>) -> io::Result<Self> {
         Ok(match kind {
-            SocketKind::Tcp => Self::Tcp(Rc::new(AcceptGroup::new(slot, socket, false)?)),
-            SocketKind::SharedTcp => Self::Tcp(Rc::new(AcceptGroup::new(slot, socket, true)?)),
-            SocketKind::SharedUnix => Self::Unix(Rc::new(AcceptGroup::new(slot, socket, true)?)),
-            SocketKind::Udp | SocketKind::SharedUdp => Self::Udp(socket),
+            SocketKind::Tcp => Self::Tcp(Rc::new(AcceptGroup::new(slot, sockets, false)?)),
+            SocketKind::SharedTcp => Self::Tcp(Rc::new(AcceptGroup::new(slot, sockets, true)?)),
+            SocketKind::SharedUnix => Self::Unix(Rc::new(AcceptGroup::new(slot, sockets, true)?)),
+            SocketKind::Udp | SocketKind::SharedUdp => Self::Udp(sockets.remove(0)),
         })
+    }
+
+    /// Returns how many sockets of its own the worker has from this call.
+    fn own(&self) -> usize {
+        match self {
+            Self::Tcp(group) => group.own(),
+            Self::Unix(group) => group.own(),
+            Self::Udp(_) => 1,
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Carries out the fleet's actions.
 
+use std::collections::HashSet;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::process;
@@ -14,8 +15,7 @@ use super::observation::Observed;
 use super::output::{PipeLife, Source, forward};
 use super::reaper::Reaper;
 use super::{MAX_HANDSHAKE, Master, WorkerHandle};
-use crate::channel::{Channel, SocketKind, Start, ToWorker};
-use crate::sockets::SocketGroup;
+use crate::channel::{Channel, SocketKind, Start, StartSocket, ToWorker};
 use crate::supervisor::event::Event;
 use crate::supervisor::fleet::{Action, WorkerId};
 use crate::supervisor::log::LogStream;
@@ -115,7 +115,14 @@ where
             drain: self.options.settings.drain,
             core: self.core(slot),
             max_requests: self.options.replacement.max_requests,
-            sockets: self.groups.iter().map(SocketGroup::kind).collect(),
+            sockets: self
+                .groups
+                .iter()
+                .map(|group| StartSocket {
+                    number: group.number(),
+                    kind: group.kind(),
+                })
+                .collect(),
         };
         // Sent before the worker starts: the message fits into the empty socket.
         sender.send(&ToWorker::Start(Box::new(start)), &sockets)?;
@@ -215,11 +222,15 @@ where
             }
         }
         if (slots as usize) < self.fleet.slots().len() {
+            // The addresses of one call often have one port.
+            let mut ports = HashSet::new();
+            let groups = self.groups.iter().filter(|group| {
+                let address = group.local_addr();
+                group.kind() == SocketKind::Tcp
+                    && address.is_ok_and(|address| ports.insert(address.port()))
+            });
             // If the handshakes are not known, they are not waited for.
-            let under_way = self
-                .groups
-                .iter()
-                .filter_map(|group| group.handshakes().ok());
+            let under_way = groups.filter_map(|group| group.handshakes().ok());
             self.handshakes = under_way.collect();
             self.handshakes_until = Instant::now() + MAX_HANDSHAKE;
         }

@@ -265,8 +265,8 @@ where
     }
 
     async fn serve(&mut self) -> io::Result<()> {
-        for (index, group) in self.groups.iter().enumerate() {
-            let address = group.to_string();
+        for group in &self.groups {
+            let (index, address) = (group.number(), group.to_string());
             self.report(&Event::Listening { index, address });
         }
         loop {

@@ -17,7 +17,7 @@ use rustix::net::sockopt::{Timeout, set_socket_timeout};
 
 use super::shared::WorkerShared;
 use super::{Reporter, Worker, spawn_thread};
-use crate::channel::{Channel, SocketKind, Start, ToMaster, ToWorker};
+use crate::channel::{Channel, SocketKind, Start, StartSocket, ToMaster, ToWorker};
 
 /// Turns a hang into a failure.
 const TEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -75,7 +75,11 @@ fn start(sockets: &[SocketKind]) -> Start {
         drain: Duration::MAX,
         core: None,
         max_requests: None,
-        sockets: sockets.to_vec(),
+        sockets: sockets
+            .iter()
+            .enumerate()
+            .map(|(number, &kind)| StartSocket { number, kind })
+            .collect(),
     }
 }
 

@@ -77,6 +77,46 @@ async fn the_sockets_are_accepted_from_in_turn() {
     assert_eq!(came_to, [0, 1, 2, 0, 1, 2, 0, 1, 2]);
 }
 
+/// A call with two addresses, between two calls with one.
+#[coreloop::test]
+async fn a_listener_accepts_at_every_address_of_its_call() {
+    let own = [bind(), bind(), bind(), bind()];
+    let others = [bind(), bind(), bind(), bind()];
+    let mut start = start(&[SocketKind::Tcp; 4]);
+    for (socket, number) in start.sockets.iter_mut().zip([0, 1, 1, 2]) {
+        socket.number = number;
+    }
+    let sockets: Vec<&dyn AsFd> = own.iter().map(|(socket, _)| socket as &dyn AsFd).collect();
+    let (_master, worker) = here(start, &sockets);
+    assert!(worker.listener(3).is_err());
+    let listeners = [0, 1, 2].map(|number| worker.listener(number).unwrap());
+    assert_eq!(listeners[1].local_addr(), own[1].1);
+
+    let adopt = || others.iter().map(|(socket, _)| duplicate(socket)).collect();
+    for (is_adopted, from) in [(false, &own), (true, &others), (false, &own)] {
+        if is_adopted {
+            worker.shared.adopt(1, adopt()).unwrap();
+        }
+        for ((_, address), number) in from.iter().zip([0, 1, 1, 2]) {
+            let mut waiting = pin!(listeners[number].accept());
+            assert!(poll_once(waiting.as_mut()).await.is_none());
+            let client = TcpStream::connect(address).unwrap();
+            let (_, peer) = waiting.await.unwrap().unwrap();
+            assert_eq!(peer, client.local_addr().unwrap());
+        }
+        worker.shared.release(1);
+    }
+    // A message that has lost descriptors is not taken apart.
+    let mut too_few: Vec<_> = adopt();
+    too_few.pop();
+    worker.shared.adopt(1, too_few).unwrap_err();
+
+    worker.shared.drain();
+    for listener in listeners {
+        assert!(listener.accept().await.unwrap().is_none());
+    }
+}
+
 #[coreloop::test]
 async fn every_waiting_task_gets_a_connection_or_the_end() {
     let (own, address) = bind();
@@ -164,6 +204,36 @@ async fn a_shared_socket_is_not_adopted_and_its_queue_is_emptied_at_the_end() {
     assert!(listener.accept().await.unwrap().is_none());
     let _client = UnixStream::connect(&path).unwrap();
     assert!(listener.accept().await.unwrap().is_none());
+}
+
+/// As on systems where all workers share the sockets.
+#[coreloop::test]
+async fn the_queue_of_each_shared_socket_of_a_call_is_emptied_at_the_end() {
+    let sockets = [bind(), bind(), bind()];
+    let mut start = start(&[SocketKind::SharedTcp; 3]);
+    start
+        .sockets
+        .iter_mut()
+        .for_each(|socket| socket.number = 0);
+    let own: Vec<&dyn AsFd> = sockets
+        .iter()
+        .map(|(socket, _)| socket as &dyn AsFd)
+        .collect();
+    let (_master, worker) = here(start, &own);
+    let listener = worker.listener(0).unwrap();
+    assert!(poll_once(listener.accept()).await.is_none());
+    let mut clients = Vec::new();
+    for (_, address) in [&sockets[0], &sockets[2], &sockets[2]] {
+        clients.push(TcpStream::connect(address).unwrap().local_addr().unwrap());
+    }
+    worker.shared.drain();
+    let mut peers = Vec::new();
+    while let Some((_, peer)) = listener.accept().await.unwrap() {
+        peers.push(peer);
+    }
+    peers.sort();
+    clients.sort();
+    assert_eq!(peers, clients);
 }
 
 #[coreloop::test]
