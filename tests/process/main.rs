@@ -1,6 +1,7 @@
 //! Child processes, and supervisors with their workers.
 #![cfg(test)]
 
+mod addresses;
 mod chaos;
 mod child;
 mod child_communicate;

@@ -33,7 +33,7 @@ use clap::Parser;
 use coreloop::net::TcpStream;
 use coreloop::process::metrics::{counter, gauge};
 use coreloop::process::{
-    Event, NewWorker, Reload, Restarts, Supervisor, Worker, WorkerOutput, Workers,
+    Event, NewWorker, Reload, Restarts, SocketOptions, Supervisor, Worker, WorkerOutput, Workers,
 };
 use coreloop::sync::mpsc;
 
@@ -47,6 +47,9 @@ struct Options {
     threads: Option<u32>,
     #[arg(long, default_value = "127.0.0.1:0")]
     addr: String,
+    /// Serves all of these addresses instead, and every address of a name.
+    #[arg(long)]
+    every: Vec<String>,
     #[arg(long)]
     control: Option<PathBuf>,
     #[arg(long)]
@@ -196,7 +199,8 @@ fn main() -> io::Result<()> {
         .drain_delay(Duration::from_millis(options.drain_delay));
     supervisor = match &options.activated {
         Some(name) => supervisor.bind_activated(name)?,
-        None => supervisor.bind(&options.addr)?,
+        None if options.every.is_empty() => supervisor.bind(&options.addr)?,
+        None => supervisor.bind_every(&options.every, SocketOptions::new())?,
     };
     if let Some(path) = &options.unix {
         supervisor = supervisor.bind_unix(path)?;
