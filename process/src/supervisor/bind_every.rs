@@ -25,9 +25,9 @@ impl Supervisor {
     ///
     /// The names are resolved when the program starts, and again when a new program takes over,
     /// which inherits the sockets of the addresses that stay, even if `bind` has bound them, and
-    /// binds the addresses that are new. The sockets of addresses that are gone are closed when the old
-    /// program ends; connections that no worker has accepted by then are lost. An IPv6 socket
-    /// that is inherited gets packets of IPv4 if it did before.
+    /// binds the addresses that are new. The sockets of addresses that are gone are closed when
+    /// the old program ends; connections that no worker has accepted by then are lost. An IPv6
+    /// socket that is inherited gets packets of IPv4 if it did before.
     ///
     /// There is no such method for UDP: an answer has to come from the address that its
     /// peer has sent to. Bind each UDP address by a call of its own.
