@@ -4,7 +4,7 @@
 //! The environment is read and never changed, as other threads may read it. `NOTIFY_SOCKET`
 //! is removed from the environment of a worker when it is started; a successor keeps it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, ErrorKind};
@@ -31,6 +31,9 @@ pub(super) struct Notifier {
     socket: RefCell<Option<UnixDatagram>>,
     error: RefCell<NotifyError>,
     watchdog: Option<Duration>,
+    /// Set while another process is the service's main process: the manager accepts no messages
+    /// of this one.
+    is_muted: Cell<bool>,
 }
 
 /// The first error.
@@ -71,6 +74,11 @@ impl Notifier {
         notifier
     }
 
+    /// Sets whether to send nothing, as another process is the service's main process.
+    pub(super) fn mute(&self, is_muted: bool) {
+        self.is_muted.set(is_muted);
+    }
+
     /// Returns the first error, once.
     pub(super) fn take_error(&self) -> Option<String> {
         let mut error = self.error.borrow_mut();
@@ -109,9 +117,10 @@ impl Notifier {
 
     /// Reports that the process `by` is the service's main process from now on, and serves.
     /// This is one message, because the manager may accept messages of the main process
-    /// only, and this process is not that any more after the first line.
+    /// only, and this process is not that any more after the first line. The watchdog's time
+    /// begins again, so that the new process need not send the next message at once.
     pub(super) fn replaced(&self, by: u32) {
-        self.send(&format!("MAINPID={by}\nREADY=1"));
+        self.send(&format!("MAINPID={by}\nREADY=1\nWATCHDOG=1"));
     }
 
     /// Sets the status line that the manager shows.
@@ -130,7 +139,7 @@ impl Notifier {
     }
 
     fn send(&self, fields: &str) {
-        let Some(address) = &self.address else {
+        let Some(address) = self.address.as_ref().filter(|_| !self.is_muted.get()) else {
             return;
         };
         let mut socket = self.socket.borrow_mut();
@@ -220,7 +229,10 @@ mod tests {
         let since = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=");
         assert!(since.unwrap().parse::<u64>().unwrap() > 0);
         notifier.replaced(42);
-        assert_eq!(receive(manager), "MAINPID=42\nREADY=1");
+        assert_eq!(receive(manager), "MAINPID=42\nREADY=1\nWATCHDOG=1");
+        notifier.mute(true);
+        notifier.ready();
+        notifier.mute(false);
         notifier.status("two\nMAINPID=1");
         assert_eq!(receive(manager), "STATUS=two MAINPID=1");
         notifier.alive();

@@ -114,10 +114,10 @@ impl External {
         drop(spawn(signals));
         signals::keep_statuses()?;
         let notifier = Notifier::from_env();
+        // The old master is the service's main process, and sends the messages.
+        notifier.mute(inheritance.is_some());
         let mut external = Self {
-            alive_at: notifier
-                .watchdog()
-                .and_then(|period| Instant::now().checked_add(period)),
+            alive_at: None,
             notifier,
             owns_names: inheritance.is_none(),
             predecessor: inheritance.as_ref().and_then(|_| env::var(SUCCESSOR).ok()),
@@ -132,6 +132,7 @@ impl External {
             is_announced: false,
             successor: NewMaster(None),
         };
+        external.expect_message(Instant::now());
         if external.inheritance.is_none() {
             if let Some(path) = &options.control {
                 external.serve(ControlSocket::bind(path)?)?;
@@ -142,8 +143,8 @@ impl External {
         Ok(external)
     }
 
-    /// Called when all workers serve. The first call notifies the old master and the
-    /// service manager, and returns `true`.
+    /// Called when all workers serve. The first call notifies the old master or, if there is none,
+    /// the service manager, and returns `true`.
     pub(super) fn announce(&mut self, options: &Options) -> io::Result<bool> {
         if self.is_announced {
             return Ok(false);
@@ -156,9 +157,13 @@ impl External {
             }
             self.owns_names = true;
             self.watch_predecessor(inheritance);
+            // The old master reports that this one serves, and that it lives.
+            self.notifier.mute(false);
+            self.expect_message(Instant::now());
+        } else {
+            self.notifier.ready();
         }
         self.is_announced = true;
-        self.notifier.ready();
         Ok(true)
     }
 
@@ -211,6 +216,7 @@ impl External {
             observer.replaced();
         }
         self.notifier.replaced(pid);
+        self.notifier.mute(true);
     }
 
     /// Returns the successor that serves, if there is one.
@@ -252,11 +258,16 @@ impl External {
     }
 
     pub(super) fn tick(&mut self, now: Instant) {
-        let period = self.notifier.watchdog().unwrap_or(Duration::MAX);
         if self.alive_at.is_some_and(|at| at <= now) {
             self.notifier.alive();
-            self.alive_at = now.checked_add(period);
+            self.expect_message(now);
         }
+    }
+
+    /// Sets when the service manager expects the next message.
+    fn expect_message(&mut self, now: Instant) {
+        let period = self.notifier.watchdog();
+        self.alive_at = period.and_then(|period| now.checked_add(period));
     }
 
     /// Answers the clients of the control socket and of HTTP that are connected. Their requests
