@@ -9,10 +9,12 @@
 //!
 //! The modules check which files of the runtime import from which, which files ask for the
 //! platform, that examples in the documentation use the facade, that the sections of a comment
-//! have one order, and that ARCHITECTURE.md names only what exists.
+//! have one order, that the deployment guide shows files that exist, and that ARCHITECTURE.md
+//! names only what exists.
 #![cfg(test)]
 #![cfg(not(miri))]
 
+mod deployment;
 mod examples;
 mod imports;
 mod layers;
@@ -321,7 +323,7 @@ fn examples() -> Vec<(String, String)> {
         for entry in fs::read_dir(root().join(folder)).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-            let main = if path.is_dir() {
+            let main = if path.join("main.rs").is_file() {
                 path.join("main.rs")
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 path
@@ -335,11 +337,19 @@ fn examples() -> Vec<(String, String)> {
 }
 
 fn collect(folder: &Path, paths: &mut Vec<PathBuf>) {
+    let from = paths.len();
+    collect_all(folder, paths);
+    let rust = paths.split_off(from).into_iter();
+    paths.extend(rust.filter(|path| path.extension().is_some_and(|extension| extension == "rs")));
+}
+
+/// Collects the files of each kind in the folder and below it.
+fn collect_all(folder: &Path, paths: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            collect(&path, paths);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            collect_all(&path, paths);
+        } else {
             paths.push(path);
         }
     }

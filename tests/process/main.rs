@@ -8,6 +8,7 @@ mod child_communicate;
 mod child_others;
 mod control;
 mod cores;
+mod deployment;
 mod exhausted;
 mod footprint;
 mod identity;
