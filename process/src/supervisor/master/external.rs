@@ -44,7 +44,7 @@ pub(super) struct External {
     notifier: Notifier,
     /// The sockets and the channel of the old master, until this master serves.
     inheritance: Option<Inheritance>,
-    /// Receives an event when the old master has learned that this one serves.
+    /// Receives an event when the old master has handed everything over.
     events: EventSender,
     /// The process id of the old master.
     predecessor: Option<String>,
@@ -157,9 +157,6 @@ impl External {
             }
             self.owns_names = true;
             self.watch_predecessor(inheritance);
-            // The old master reports that this one serves, and that it lives.
-            self.notifier.mute(false);
-            self.expect_message(Instant::now());
         } else {
             self.notifier.ready();
         }
@@ -167,7 +164,14 @@ impl External {
         Ok(true)
     }
 
-    /// Sends [`MasterEvent::Acknowledged`] when the old master has read that this one serves.
+    /// Called when the old master has reported to the service manager that this process is the
+    /// service's main process, serves, and lives.
+    pub(super) fn acknowledged(&mut self, now: Instant) {
+        self.notifier.mute(false);
+        self.expect_message(now);
+    }
+
+    /// Sends [`MasterEvent::Acknowledged`] when the old master has handed everything over.
     fn watch_predecessor(&self, inheritance: Inheritance) {
         let events = self.events.clone();
         drop(spawn(async move {

@@ -15,6 +15,7 @@ use super::launcher::Thread;
 use super::reaper::Reaper;
 use crate::channel::{AsyncChannel, ToMaster};
 use crate::supervisor::fleet::WorkerId;
+use crate::supervisor::upgrade::Successor;
 
 /// An event that the master has to handle.
 #[derive(Debug)]
@@ -23,9 +24,9 @@ pub(super) enum MasterEvent {
     Received(WorkerId, ToMaster),
     /// A worker has ended. The text says how, for example "was killed by signal 9".
     Ended(WorkerId, String),
-    /// An upgrade has succeeded, with the process id of the new master, or failed.
-    Upgraded(Result<u32, String>),
-    /// The old master has learned that this one serves, or had given this one up before.
+    /// An upgrade has succeeded or failed.
+    Upgraded(Result<Successor, String>),
+    /// The old master has handed everything over or has died, or had given this one up before.
     Acknowledged(Result<(), String>),
     /// The log files were opened again, or could not be. The reply answers the request.
     Reopened(Result<(), String>, Reply),

@@ -167,8 +167,8 @@ struct Master<F> {
     observation: Observation,
     /// The attempt at an upgrade that is in progress, and where to send its result.
     upgrade: Option<(JoinHandle<()>, Reply)>,
-    /// Whether an old master has still to learn that this one serves. Until then, this one does
-    /// not start a successor.
+    /// Whether an old master has still to hand over. Until then, this one does not start a
+    /// successor.
     has_predecessor: bool,
     /// The upgrade that waits for that.
     next_upgrade: Option<Reply>,

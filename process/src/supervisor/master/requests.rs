@@ -16,7 +16,7 @@ use crate::sockets::{InheritedSlots, SocketGroup};
 use crate::supervisor::event::Event;
 use crate::supervisor::fleet::GRACE;
 use crate::supervisor::request::{Count, ENDING, Request};
-use crate::supervisor::upgrade::{self, SocketTransfer};
+use crate::supervisor::upgrade::{self, SocketTransfer, Successor};
 use crate::worker::Worker;
 
 impl<F> Master<F>
@@ -193,19 +193,19 @@ where
         let attempt = upgrade::start(&self.options.program, &transfers, slots, timeouts);
         let events = self.event_sender.clone();
         let attempt = spawn(async move {
-            let result = attempt.await.map(|successor| successor.pid);
-            let result = result.map_err(|error| error.to_string());
+            let result = attempt.await.map_err(|error| error.to_string());
             drop(events.send(MasterEvent::Upgraded(result)));
         });
         self.upgrade = Some((attempt, reply));
         self.fleet.upgrade_begins();
     }
 
-    /// Called when an old master has learned that this one serves, or had given this one up.
+    /// Called when the old master has handed everything over, or had given this one up.
     pub(super) fn acknowledged(&mut self, result: Result<(), String>, now: Instant) {
         self.has_predecessor = false;
         match result {
             Ok(()) => {
+                self.external.acknowledged(now);
                 if let Some(reply) = self.next_upgrade.take() {
                     self.handle_request(Request::Upgrade(reply));
                 }
@@ -215,11 +215,12 @@ where
         }
     }
 
-    pub(super) fn upgraded(&mut self, result: Result<u32, String>) {
+    pub(super) fn upgraded(&mut self, result: Result<Successor, String>) {
         let reply = self.upgrade.take().map(|(_, reply)| reply);
         let kept = mem::take(&mut self.kept);
         let answer = match result {
-            Ok(pid) => {
+            Ok(successor) => {
+                let pid = successor.pid;
                 self.external.upgraded_to(pid);
                 self.fleet.replaced(Instant::now());
                 self.report(&Event::Upgraded(Ok(pid)));

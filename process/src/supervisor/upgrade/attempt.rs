@@ -150,6 +150,7 @@ impl Attempt {
         let process = self.process.0.take();
         Successor {
             pid: process.map_or(0, |process| process.id()),
+            _attempt: self,
         }
     }
 }

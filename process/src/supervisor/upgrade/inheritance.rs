@@ -132,8 +132,8 @@ impl Inheritance {
         }
     }
 
-    /// After [`ready`](Self::ready), waits until the old master has read the message or has
-    /// died. Returns an error if it had given this process up before, and continues to serve.
+    /// After [`ready`](Self::ready), waits until the old master has handed everything over or
+    /// has died. Returns an error if it had given this process up before, and continues to serve.
     pub(crate) async fn acknowledged(self) -> io::Result<()> {
         let received = match self.channel.into_async() {
             Ok(mut channel) => channel.receive::<ToSuccessor>().await,

@@ -17,8 +17,8 @@
 //! # Invariants
 //!
 //! 1. The channel is the successor's standard input. The old master closes its end when the
-//!    attempt has ended. The successor keeps its end until then, and so learns that the old
-//!    master has read `Ready`, or has died.
+//!    attempt has failed, or when it has handed everything over to a successor that serves. The
+//!    successor keeps its end until then, or until the old master has died.
 //! 2. A master that closes the channel without a message has died. An old master that has
 //!    given the attempt up sends `GivenUp`; then a successor that still runs by mistake
 //!    does not serve.
@@ -70,6 +70,8 @@ pub(super) struct SocketTransfer<'a> {
 #[derive(Debug)]
 pub(super) struct Successor {
     pub(super) pid: u32,
+    /// Closes the channel when this is dropped: then this process has handed everything over.
+    _attempt: Attempt,
 }
 
 /// The time limits of an upgrade.
