@@ -87,6 +87,19 @@ impl Listening {
         first
     }
 
+    /// Checks that the worker of slot 1 accepts all connections, at each address. Half of them
+    /// come to the sockets of the other worker.
+    fn is_served_by(&self, worker: &Answer) {
+        for &address in &self.addresses {
+            let waiting: Vec<_> = (0..32).map(|_| connect(address)).collect();
+            for stream in &waiting {
+                let line = ask_on(stream, b'p');
+                let expected = format!("{} 1 ", worker.0);
+                assert!(line.starts_with(&expected), "{line} at {address}");
+            }
+        }
+    }
+
     fn upgrade(&mut self) {
         let old = self.app.master();
         self.app.ask("upgrade").unwrap();
@@ -175,32 +188,17 @@ fn another_worker_serves_every_address_of_a_worker_that_was_killed() {
     let before = server.answers(2);
     kill_process(before[&0].0, Signal::KILL).unwrap();
     server.master.line("was killed by signal 9");
-    for &address in &server.addresses {
-        // Half of them come to the sockets of the worker that is down.
-        let waiting: Vec<_> = (0..32).map(|_| connect(address)).collect();
-        for stream in &waiting {
-            let line = ask_on(stream, b'p');
-            let other = format!("{} 1 ", before[&1].0);
-            assert!(line.starts_with(&other), "{line} at {address}");
-        }
-    }
+    server.is_served_by(&before[&1]);
     server.stop();
 }
 
 #[test]
 fn another_worker_serves_every_address_of_a_worker_that_is_silent() {
-    let mut server = Listening::start(&["--workers=2", "--heartbeat=12000"]);
+    let mut server = Listening::start(&["--workers=2", "--heartbeat=20000"]);
     server.master.ready(2);
     let before = server.answers(2);
     kill_process(before[&0].0, Signal::STOP).unwrap();
-    for &address in &server.addresses {
-        let waiting: Vec<_> = (0..32).map(|_| connect(address)).collect();
-        for stream in &waiting {
-            let line = ask_on(stream, b'p');
-            let other = format!("{} 1 ", before[&1].0);
-            assert!(line.starts_with(&other), "{line} at {address}");
-        }
-    }
+    server.is_served_by(&before[&1]);
     kill_process(before[&0].0, Signal::CONT).unwrap();
     assert_eq!(server.answers(2), before, "it serves again");
     server.stop();
