@@ -4,13 +4,13 @@
 //!
 //! 1. No client blocks another client or the master: each has its own task, and limits on how
 //!    much it may send, and on how long that and reading the answer may take. If there are too
-//!    many, the one that has been silent for the longest time is disconnected.
+//!    many, the one that the server has waited for the longest is disconnected: for its request,
+//!    until it reads the answer, or until it closes the connection.
 //! 2. A request changes nothing.
 //! 3. The socket stays open as long as the master, so that a successor can take it over. Only
 //!    a master that serves accepts from it.
 
 use std::cell::Cell;
-use std::collections::VecDeque;
 use std::io;
 use std::net;
 use std::rc::Rc;
@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use coreloop_net::{TcpListener, TcpStream};
 use coreloop_runtime::task::{AbortHandle, JoinHandle, JoinSet, spawn};
-use coreloop_runtime::time::timeout;
+use coreloop_runtime::time::{Instant, timeout};
 use coreloop_sync::{CancellationToken, mpsc, oneshot};
 
 use super::request::{ENDING, Request, ask};
@@ -136,44 +136,58 @@ async fn accept(listener: &TcpListener, source: &Source, clients: &mut Clients) 
 #[derive(Default)]
 struct Clients {
     tasks: JoinSet<io::Result<()>>,
-    /// Those that have not sent their request yet, the oldest first. Others may be among them.
-    silent: VecDeque<Silent>,
+    /// In the order in which they have connected. Some may have disconnected.
+    connected: Vec<Client>,
 }
 
-/// A client that has to send its request.
-struct Silent {
+struct Client {
     task: AbortHandle,
-    has_asked: Rc<Cell<bool>>,
+    waits: Rc<Waits>,
 }
+
+/// Since when the server waits for a client; `None` while the client waits for its answer.
+struct Waits(Cell<Option<Instant>>);
 
 impl Clients {
-    /// Waits until there is room for one more client. Disconnects the oldest silent one for it.
+    /// Waits until there is room for one more client. Disconnects for it the one that the server
+    /// has waited for the longest.
     async fn make_room(&mut self) {
         while self.tasks.try_join_next().is_some() {}
-        self.silent
-            .retain(|client| !client.has_asked.get() && !client.task.is_finished());
+        self.connected.retain(|client| !client.task.is_finished());
         if self.tasks.len() >= MAX_CLIENTS {
-            if let Some(oldest) = self.silent.pop_front() {
-                oldest.task.abort();
+            let clients = self.connected.iter();
+            let waits = clients.filter_map(|client| Some((client.waits.0.get()?, &client.task)));
+            if let Some((_, task)) = waits.min_by_key(|(since, _)| *since) {
+                task.abort();
             }
             let _ = self.tasks.join_next().await;
         }
     }
 
     fn spawn(&mut self, stream: TcpStream, source: Source) {
-        let has_asked = Rc::new(Cell::new(false));
-        let asked = Rc::clone(&has_asked);
+        let waits = Rc::new(Waits(Cell::new(Some(Instant::now()))));
+        let of_task = Rc::clone(&waits);
         let task = self
             .tasks
-            .spawn(async move { attend(stream, &source, &asked).await });
-        self.silent.push_back(Silent { task, has_asked });
+            .spawn(async move { attend(stream, &source, &of_task).await });
+        self.connected.push(Client { task, waits });
     }
 }
 
-/// Answers one client. Sets `has_asked` when the client has nothing more to send.
-async fn attend(mut stream: TcpStream, source: &Source, has_asked: &Cell<bool>) -> io::Result<()> {
+impl Waits {
+    fn begin(&self) {
+        self.0.set(Some(Instant::now()));
+    }
+
+    fn end(&self) {
+        self.0.set(None);
+    }
+}
+
+/// Answers one client.
+async fn attend(mut stream: TcpStream, source: &Source, waits: &Waits) -> io::Result<()> {
     let head = timeout(REQUEST_TIMEOUT, read_head(&mut stream)).await;
-    has_asked.set(true);
+    waits.end();
     let (answer, has_body) = match head {
         Ok(Ok(head)) => (answer(&head, source).await, !head.is_head),
         Ok(Err(refusal)) => (refusal?, true),
@@ -183,8 +197,10 @@ async fn attend(mut stream: TcpStream, source: &Source, has_asked: &Cell<bool>) 
         ),
     };
     let bytes = answer.to_bytes(has_body);
+    waits.begin();
     timeout(ANSWER_TIMEOUT, stream.write_all(&bytes)).await??;
     stream.shutdown().await?;
+    waits.begin();
     let rest = async {
         let mut chunk = [0; 1024];
         while stream.read(&mut chunk).await.is_ok_and(|count| count > 0) {}
@@ -346,6 +362,7 @@ impl Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use coreloop_runtime::runtime::Builder;
     use proptest::collection::vec;
     use proptest::prelude::{any, proptest};
 
@@ -367,6 +384,47 @@ mod tests {
         assert!(refused.contains("\r\nAllow: GET, HEAD\r\n"), "{refused}");
         let refused = parse(b"\x16\x03\x01\x02\x00\x01").unwrap_err();
         assert!(refused.status.starts_with("400"));
+    }
+
+    /// A probe waited for clients that had their answers, or did not read them.
+    #[test]
+    fn clients_that_are_not_being_answered_make_room() {
+        let runtime = Builder::new().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let (requests, mut asked) = mpsc::channel(1);
+            let source = Source {
+                requests,
+                is_replaced: Rc::default(),
+            };
+            drop(spawn(async move {
+                while let Some(request) = asked.recv().await {
+                    match request {
+                        Request::Live(reply) => reply.send(Ok(())).unwrap(),
+                        Request::Metrics(_, reply) => reply.send("x".repeat(32 << 20)).unwrap(),
+                        other => panic!("{other:?}"),
+                    }
+                }
+            }));
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            for path in ["livez", "metrics"] {
+                let mut clients = Clients::default();
+                let mut peers = Vec::new();
+                for _ in 0..MAX_CLIENTS {
+                    let mut peer = TcpStream::connect(address).await.unwrap();
+                    let (stream, _) = listener.accept().await.unwrap();
+                    clients.spawn(stream, source.clone());
+                    let request = format!("GET /{path} HTTP/1.1\r\n\r\n");
+                    peer.write_all(request.as_bytes()).await.unwrap();
+                    peer.read_exact(&mut [0; 12]).await.unwrap();
+                    peers.push(peer);
+                }
+                let begun = Instant::now();
+                clients.make_room().await;
+                // The clock is paused: no limit on the time of a client was waited for.
+                assert_eq!(begun.elapsed(), Duration::ZERO, "{path}");
+            }
+        });
     }
 
     proptest! {

@@ -27,8 +27,10 @@ impl Supervisor {
     ///
     /// Everyone who can connect can read them, without a password, so the address should be one
     /// of this machine or of a network for operators, such as "127.0.0.1:9100". No request
-    /// changes anything. At most 32 clients are served at once, and others wait. A request may
-    /// have 8 KiB and has to come within 5 seconds; each connection is for one request.
+    /// changes anything. At most 32 clients are served at once: a further one takes the place of
+    /// the one that the master has waited for the longest, to send its request, to read the answer
+    /// or to close the connection. A request may have 8 KiB and has to come within 5 seconds; each
+    /// connection is for one request.
     ///
     /// The address is kept over an [upgrade](crate::Control::upgrade): the new master answers
     /// from the moment that it serves, and no connection is refused.
