@@ -13,7 +13,8 @@
 //! 4. No client blocks another client or the master: each has its own task, and limits on
 //!    how much it may send and on how long it may be silent or not read.
 //! 5. Clients without a request in progress keep no other client out: the one that has been
-//!    in this state for the longest time is disconnected to make room.
+//!    in this state for the longest time is disconnected to make room. Nor do those that have
+//!    gone, though their requests go on.
 //! 6. Each request that was sent is answered, also when the master ends: at the end, the
 //!    master drops the requests, and waits a bounded time for the answers to be written.
 
@@ -290,9 +291,14 @@ async fn attend(
             Line::Unended => return refuse(&mut stream, "the command has no line end").await,
             Line::End => return Ok(()),
         };
-        client.request_began();
+        client.request_began(&stream);
         let answer = match Command::parse(&line) {
-            Ok(command) => obey(command, requests).await,
+            Ok(command) => coreloop_runtime::select! {
+                biased;
+                answer = obey(command, requests) => answer,
+                // The client has gone.
+                () = client.displaced() => return Ok(()),
+            },
             Err(error) => failure(&error),
         };
         client.request_ended();

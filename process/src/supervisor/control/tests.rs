@@ -219,6 +219,57 @@ fn clients_that_wait_for_an_answer_keep_their_place() {
     assert_eq!(entries(&folder), 0);
 }
 
+/// 32 clients that were interrupted during a long reload kept the operator out until its end.
+#[test]
+fn clients_that_have_gone_make_room_though_their_requests_go_on() {
+    let folder = Folder::new();
+    let path = folder.path("gone");
+    coreloop_runtime::block_on(async {
+        let (sender, mut requests) = mpsc::channel(1);
+        let socket = ControlSocket::bind(&path).unwrap();
+        let (replaced, ending) = (CancellationToken::new(), CancellationToken::new());
+        let serving = spawn(socket.serve(sender, replaced, ending.clone()).unwrap());
+        let mut clients = Vec::new();
+        let mut waiting = Vec::new();
+        for _ in 0..MAX_CLIENTS {
+            let mut client = UnixStream::connect(&path).await.unwrap();
+            client.write_all(b"reload\n").await.unwrap();
+            clients.push(client);
+            match requests.recv().await.unwrap() {
+                Request::Reload(reply) => waiting.push(reply),
+                other => panic!("{other:?}"),
+            }
+        }
+        // This one has nothing more to send, and waits for its answer.
+        clients[0].shutdown().await.unwrap();
+        drop(clients.remove(1));
+        let master = async {
+            match requests.recv().await.unwrap() {
+                Request::Live(reply) => reply.send(Ok(())).unwrap(),
+                other => panic!("{other:?}"),
+            }
+            std::future::pending::<()>().await;
+        };
+        let mut late = Control::connect(&path).await.unwrap();
+        coreloop_runtime::select! {
+            alive = late.live() => alive.unwrap(),
+            () = master => {}
+        }
+
+        ending.cancel();
+        for reply in waiting {
+            drop(reply.send(Ok(())));
+        }
+        for client in &mut clients {
+            let mut answer = String::new();
+            read_to_end(client, &mut answer).await;
+            assert_eq!(answer, "ok\n");
+        }
+        drop(late);
+        serving.await.unwrap().unwrap();
+    });
+}
+
 #[test]
 fn a_dropped_request_spoils_only_its_own_connection() {
     run("given-up", async |path| {
