@@ -91,6 +91,23 @@ pub(crate) enum ToMaster {
     Failed { error: String },
 }
 
+/// How many bytes of an error are sent.
+const MAX_ERROR: usize = 4096;
+
+/// Returns an error to be sent, shortened to its beginning if it is long: a message that is too
+/// long, or finds no room, would be lost as a whole.
+pub(crate) fn short_error(mut error: String) -> String {
+    if error.len() > MAX_ERROR {
+        let mut end = MAX_ERROR;
+        while !error.is_char_boundary(end) {
+            end -= 1;
+        }
+        error.truncate(end);
+        error.push('…');
+    }
+    error
+}
+
 /// A message from an old master to its successor: one `Sockets` message for each
 /// [`Inherited`], then `Complete`.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]

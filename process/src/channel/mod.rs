@@ -38,6 +38,7 @@ use crate::sys;
 
 pub(crate) use message::{
     Inherited, SocketKind, Start, StartSocket, ToMaster, ToPredecessor, ToSuccessor, ToWorker,
+    short_error,
 };
 
 /// The maximum number of descriptors of one message.

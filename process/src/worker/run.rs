@@ -24,7 +24,7 @@ use super::master_link;
 use super::process_setup;
 use super::reporter::Reporter;
 use super::shared::WorkerShared;
-use crate::channel::{Channel, Start, ToMaster, ToWorker};
+use crate::channel::{Channel, Start, ToMaster, ToWorker, short_error};
 use crate::sys;
 
 pub(super) const FAILED: i32 = 1;
@@ -155,7 +155,7 @@ where
         Ok(Err(error)) => Some(error.to_string()),
         Err(panic) => Some(format!("panicked: {}", panic_message(&**panic))),
     };
-    if let Some(error) = failure {
+    if let Some(error) = failure.map(short_error) {
         shared.send(&ToMaster::Failed { error });
         shared.cut_off.cancel();
     }

@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 
 use socket2::{SockAddr, SockRef};
 
-use crate::channel::{Channel, Inherited, SocketKind, ToPredecessor, ToSuccessor};
+use crate::channel::{Channel, Inherited, SocketKind, ToPredecessor, ToSuccessor, short_error};
 use crate::environment::{SUCCESSOR, SUCCESSOR_SLOTS};
 use crate::parent;
 use crate::sockets::{InheritedSlots, Wanted};
@@ -149,7 +149,7 @@ impl Inheritance {
     /// Reports to the old master why this one fails, for the error of the upgrade. This
     /// process may take its time to end until this value is dropped.
     pub(crate) fn failed(&self, error: &io::Error) {
-        let error = error.to_string();
+        let error = short_error(error.to_string());
         let _ = self.channel.send(&ToPredecessor::Failed { error }, &[]);
     }
 }

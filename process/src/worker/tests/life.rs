@@ -236,6 +236,23 @@ fn a_function_that_fails_ends_the_worker_at_once() {
     assert_eq!(error.to_string(), "no database");
 }
 
+/// The message was too long to be sent, and the master reported no reason.
+#[test]
+fn a_long_error_is_reported_by_its_beginning() {
+    let (mut master, thread) = thread(start(&[]), &[], async |_worker: Worker| {
+        Err(io::Error::other("é".repeat(100_000)))
+    });
+    match master.receive() {
+        Some(ToMaster::Failed { error }) => {
+            assert!((2000..5000).contains(&error.len()), "{}", error.len());
+            assert!(error.ends_with("é…"), "{error}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(master.receive(), None);
+    assert!(thread.join().unwrap().is_err());
+}
+
 #[test]
 fn a_panic_is_reported_and_propagated() {
     let (mut master, thread) = thread(start(&[]), &[], async |worker: Worker| {
