@@ -20,7 +20,9 @@
 //! A process can have 1,000 series, which are combinations of a name and labels. Handles to
 //! further ones work, but are not sent, as are those whose name and labels together have more
 //! than 1,000 bytes. They are counted in `coreloop_metrics_series_refused_total`, and a worker
-//! reports the first of them. So a label must not have a value for each user or address.
+//! process reports the first of them; with worker threads they are only counted, in
+//! `coreloop_master_metrics_refused_total`. So a label must not have a value for each user or
+//! address.
 //!
 //! # Examples
 //!
@@ -104,6 +106,8 @@ impl Counter {
     /// Returns the counter with one more label. Looking it up takes a lock, so a handle that is
     /// used often should be kept.
     ///
+    /// A label without a value is as if there were none: this returns the counter itself.
+    ///
     /// # Panics
     ///
     /// Panics if the name is not a letter or underscore followed by letters, digits and
@@ -151,6 +155,8 @@ impl Gauge {
 
     /// Returns the gauge with one more label. Looking it up takes a lock, so a handle that is
     /// used often should be kept.
+    ///
+    /// A label without a value is as if there were none: this returns the gauge itself.
     ///
     /// # Panics
     ///

@@ -164,6 +164,8 @@ impl Handle {
             "the metric `{}` has the label `{name}` already",
             self.0.family.name
         );
+        // Readers of the metrics take both for the same series.
+        labels.retain(|_, value| !value.is_empty());
         Self(registry().series(&self.0.family, labels))
     }
 

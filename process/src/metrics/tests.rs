@@ -29,6 +29,18 @@ fn a_name_and_labels_lead_to_one_value() {
     );
 }
 
+/// Two samples were written that readers take for the same one.
+#[test]
+fn a_label_without_a_value_is_no_label() {
+    let base = counter("test_empty");
+    base.inc();
+    base.label("a", "").inc();
+    let one = base.label("a", "").label("b", "x").label("c", "");
+    one.inc();
+    assert_eq!(base.get(), 2);
+    assert_eq!(base.label("b", "x").get(), 1);
+}
+
 #[test]
 fn an_invalid_name_is_a_panic_that_says_why() {
     let base = counter("test_invalid");
@@ -49,6 +61,8 @@ fn an_invalid_name_is_a_panic_that_says_why() {
         (Box::new(|| drop(base.label("__a", 1))), "two underscores"),
         (Box::new(|| drop(base.label("a-b", 1))), "for a label"),
         (Box::new(|| drop(labelled.label("code", 2))), "already"),
+        (Box::new(|| drop(labelled.label("code", ""))), "already"),
+        (Box::new(|| drop(base.label("__a", ""))), "two underscores"),
     ] {
         let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(call)).unwrap_err();
         let message = panic.downcast_ref::<String>().unwrap();
