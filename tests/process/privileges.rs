@@ -72,6 +72,11 @@ fn workers_can_be_added_after_the_user_has_changed() {
     let error = app.ask("scale 5").unwrap_err();
     assert!(error.contains("max_workers"), "{error}");
     assert_eq!(answering(address).len(), 3);
+    // A signal gets no answer, so the master reports why nothing has changed.
+    master.signal(Signal::TTIN);
+    master.ready(1);
+    master.signal(Signal::TTIN);
+    master.line("there may be at most 4 workers");
     app.ask("stop").unwrap();
     assert!(master.end().success());
     assert!(!app.control().exists());

@@ -23,8 +23,9 @@ const MAX_ANSWER: u64 = 16 << 20;
 /// for 30 seconds, if its line is too long, or if it does not read the answers. At most 32
 /// connections may be open at once: a further one takes the place of the connection that has
 /// had no request in progress for the longest time, or else of one whose client has
-/// disconnected, and is refused if there is none. When the master ends, each request that waits is answered with `error: the master is ending`; a
-/// connection that has sent no request yet gets this line too.
+/// disconnected, and is refused if there is none. When the master ends, each request that waits
+/// is answered with `error: the master is ending`; a connection that has sent no request yet
+/// gets this line too.
 ///
 /// | request | what happens | when it is answered |
 /// |---|---|---|

@@ -13,8 +13,8 @@
 //! 4. No client blocks another client or the master: each has its own task, and limits on
 //!    how much it may send and on how long it may be silent or not read.
 //! 5. Clients without a request in progress keep no other client out: the one that has been
-//!    in this state for the longest time is disconnected to make room. Nor do those that have
-//!    gone, though their requests go on.
+//!    in this state for the longest time is disconnected to make room. Clients that have
+//!    disconnected during a request make room too. The master still carries out the request.
 //! 6. Each request that was sent is answered, also when the master ends: at the end, the
 //!    master drops the requests, and waits a bounded time for the answers to be written.
 

@@ -83,28 +83,7 @@ where
                 self.reloads.push((pass, reply));
             }
             Request::Restart(slot, reply) => self.restart(slot, reply, now),
-            Request::Scale(count, reply) => {
-                let target = self.fleet.target();
-                let target = match count {
-                    Count::Exactly(count) => count,
-                    Count::OneMore => target.saturating_add(1),
-                    Count::OneLess => target.saturating_sub(1),
-                };
-                if target == 0 {
-                    drop(reply.send(Err("there must be at least one worker".to_owned())));
-                    return;
-                }
-                let max = self.options.confinement.max_workers();
-                if let Some(max) = max.map(|max| max.max(self.options.count))
-                    && target > max.max(self.fleet.target())
-                {
-                    let why = format!("there may be at most {max} workers, see `max_workers`");
-                    drop(reply.send(Err(why)));
-                    return;
-                }
-                self.scales.push(reply);
-                self.fleet.scale(target, now);
-            }
+            Request::Scale(count, reply) => self.scale(count, reply, now),
             Request::Upgrade(reply) => self.upgrade(reply),
             Request::Reopen(reply) => {
                 if self.upgrade.is_some() {
@@ -114,6 +93,34 @@ where
                 }
                 self.reopen(reply);
             }
+        }
+    }
+
+    fn scale(&mut self, count: Count, reply: Reply, now: Instant) {
+        let current = self.fleet.target();
+        let target = match count {
+            Count::Exactly(count) => count,
+            Count::OneMore => current.saturating_add(1),
+            Count::OneLess => current.saturating_sub(1),
+        };
+        let max = self.options.confinement.max_workers();
+        let max = max.map(|max| max.max(self.options.count).max(current));
+        let why = match max {
+            _ if target == 0 => "there must be at least one worker".to_owned(),
+            Some(max) if target > max => {
+                format!("there may be at most {max} workers, see `max_workers`")
+            }
+            _ => {
+                self.scales.push(reply);
+                self.fleet.scale(target, now);
+                return;
+            }
+        };
+        // A signal gets no answer.
+        if reply.is_closed() {
+            self.report_result(&Event::Scaled(Err(why)));
+        } else {
+            drop(reply.send(Err(why)));
         }
     }
 
