@@ -8,7 +8,7 @@ use coreloop_runtime::time::Instant;
 use super::{Fleet, KillReason, Member, MemberPhase, MemberPosition, Slot, WorkerId};
 
 /// A master that is this late for a deadline was stopped for a while, and perhaps its workers
-/// were too.
+/// were too: a debugger has stopped it, or the machine was suspended.
 const LATE: Duration = Duration::from_secs(1);
 
 impl Fleet {
@@ -31,19 +31,24 @@ impl Fleet {
             .min()
     }
 
-    /// Handles all deadlines that have passed.
-    pub(in crate::supervisor) fn tick(&mut self, now: Instant) {
-        if self
-            .next_deadline()
-            .is_some_and(|at| now.duration_since(at) > LATE)
-        {
-            // The master did not run, so it could not receive messages.
-            for slot in &mut self.slots {
-                for member in slot.incumbent.iter_mut().chain(&mut slot.successor) {
-                    member.last_message = now;
-                }
+    /// Called when the master runs again that wanted to run at `due`, before it handles anything
+    /// else: an event can change the next deadline. If the master is late, it could not receive
+    /// messages, and the workers get the time again that they may take for one, or to start.
+    pub(in crate::supervisor) fn woke(&mut self, due: Instant, now: Instant) {
+        let late = now.duration_since(due);
+        if late <= LATE {
+            return;
+        }
+        for slot in &mut self.slots {
+            for member in slot.incumbent.iter_mut().chain(&mut slot.successor) {
+                member.last_message = now;
+                member.started = member.started.checked_add(late).unwrap_or(now);
             }
         }
+    }
+
+    /// Handles all deadlines that have passed.
+    pub(in crate::supervisor) fn tick(&mut self, now: Instant) {
         for index in 0..self.slots.len() {
             let due: Vec<WorkerId> = self.slots[index]
                 .members()

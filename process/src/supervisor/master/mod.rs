@@ -282,9 +282,16 @@ where
             let deadline = others.chain(deadline).min();
             coreloop_runtime::select! {
                 biased;
-                Some(event) = self.events.recv() => self.handle_event(event),
-                Some(request) = self.requests.recv() => self.handle_request(request),
+                Some(event) = self.events.recv() => {
+                    self.woke(deadline);
+                    self.handle_event(event);
+                }
+                Some(request) = self.requests.recv() => {
+                    self.woke(deadline);
+                    self.handle_request(request);
+                }
                 () = until(deadline) => {
+                    self.woke(deadline);
                     // Invariant 2: all messages that can be read are read first.
                     yield_now().await;
                     while let Ok(event) = self.events.try_recv() {
@@ -297,6 +304,13 @@ where
                     self.fleet.tick(now);
                 }
             }
+        }
+    }
+
+    /// Called when the loop runs again that wanted to run at `deadline`.
+    fn woke(&mut self, deadline: Option<Instant>) {
+        if let Some(deadline) = deadline {
+            self.fleet.woke(deadline, Instant::now());
         }
     }
 

@@ -824,13 +824,43 @@ fn a_silent_worker_is_killed() {
     assert!(!world.processes[&other].is_killed);
 }
 
+/// Advances the clock while neither the master nor its workers run. A message of the last worker
+/// is the first thing that the master handles then.
+fn suspend(world: &mut World, time: Duration) {
+    let due = world.fleet.next_deadline().unwrap();
+    world.now += time;
+    world.fleet.woke(due, world.now);
+    let last = *world.processes.keys().last().unwrap();
+    world.fleet.message_received(last, world.now);
+    world.act();
+}
+
+/// A message that came before the deadlines were handled hid that the master had not run, if the
+/// time was about the one after which a silent worker is killed.
 #[test]
 fn a_master_that_was_stopped_for_a_while_kills_no_worker() {
-    let mut world = World::serving(2);
-    world.now += 60_000 * MILLISECOND;
-    world.fleet.tick(world.now);
-    world.act();
-    assert!(world.processes.values().all(|process| !process.is_killed));
+    let mut settings = settings(true);
+    settings.heartbeat = Some(8000 * MILLISECOND);
+    for time in [7900, 8100, 60_000] {
+        let mut world = World::new(settings.clone(), 2);
+        world.ready(world.of(0));
+        world.ready(world.of(1));
+        suspend(&mut world, time * MILLISECOND);
+        world.run_until(world.now + 1000 * MILLISECOND);
+        let killed = world.processes.values().any(|process| process.is_killed);
+        assert!(!killed, "after {time} milliseconds");
+    }
+}
+
+#[test]
+fn the_time_to_start_does_not_pass_while_the_master_is_stopped() {
+    let mut world = World::new(settings(true), 1);
+    let starting = world.of(0);
+    suspend(&mut world, 60_000 * MILLISECOND);
+    world.run_until(world.now + 1500 * MILLISECOND);
+    assert!(!world.processes[&starting].is_killed);
+    world.run_until(world.now + 1000 * MILLISECOND);
+    assert!(world.processes[&starting].is_killed);
 }
 
 #[test]
