@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Command;
@@ -209,6 +209,33 @@ fn requests_that_wait_are_answered_when_the_master_ends() {
         }
         master.end();
     }
+}
+
+/// It was answered with `ok` when the later request had succeeded, whatever number that had set.
+#[test]
+fn a_request_to_scale_fails_when_a_later_one_sets_another_number() {
+    let app = App::new();
+    let late = app.folder.path("late");
+    let late_argument = format!("--late={}", late.display());
+    let mut master = Master::start(app.command(&["--workers=1", &late_argument]));
+    master.ready(1);
+    let waiting = ["scale 2", "scale 2"].map(|request| {
+        let mut client = UnixStream::connect(app.control()).unwrap();
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        writeln!(client, "{request}").unwrap();
+        // When this is answered, the master has the request.
+        app.ask("status").unwrap();
+        client
+    });
+    app.ask("scale 1").unwrap();
+    for client in waiting {
+        let mut answer = String::new();
+        BufReader::new(client).read_line(&mut answer).unwrap();
+        let error = "error: a later request has set the number of workers to 1\n";
+        assert_eq!(answer, error);
+    }
+    app.ask("stop").unwrap();
+    assert!(master.end().success());
 }
 
 /// Returns the next line that has one of the words.

@@ -37,7 +37,7 @@ const MAX_ANSWER: u64 = 16 << 20;
 /// | `reload` | replaces all workers | when all new workers serve, or one has failed |
 /// | `restart N` | replaces worker `N`, or starts it at once if it waits in back-off | when the new worker serves, or has failed |
 /// | `upgrade` | starts the program's file as a new master, which replaces this one | when the new master serves, or has failed and all is as before |
-/// | `scale N` | changes the number of workers to `N`, 1 to 1024 | when there are `N` workers |
+/// | `scale N` | changes the number of workers to `N`, 1 to 1024 | when there are `N` workers, or a later request has set another number |
 /// | `reopen` | opens the log files again, and sends `USR1` to the workers | when the files of the master are open |
 /// | `stop` | drains the workers until the deadline, and ends | at once; a second `stop` ends the program at once |
 /// | `help` | shows this list | at once |
@@ -332,7 +332,8 @@ impl Control {
     /// # Errors
     ///
     /// Returns an error if [`status`](Self::status) would, if the number is 0 or more than
-    /// 1024, or if a new worker did not become ready.
+    /// 1024, if a new worker did not become ready, or if a later request or signal has set
+    /// another number meanwhile.
     pub async fn scale(&mut self, workers: u32) -> io::Result<()> {
         self.request(&format!("scale {workers}")).await.map(drop)
     }

@@ -111,6 +111,12 @@ where
                 format!("there may be at most {max} workers, see `max_workers`")
             }
             _ => {
+                if target != current {
+                    let why = format!("a later request has set the number of workers to {target}");
+                    for earlier in self.scales.drain(..) {
+                        drop(earlier.send(Err(why.clone())));
+                    }
+                }
                 self.scales.push(reply);
                 self.fleet.scale(target, now);
                 return;
