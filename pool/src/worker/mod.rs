@@ -44,8 +44,16 @@ const FAILED: i32 = 1;
 pub(crate) fn run() -> ! {
     let status = match Worker::start().and_then(Worker::serve) {
         Ok(()) => 0,
-        // The master has ended, or has closed its end of the socket.
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => 0,
+        // The master has ended, or has closed its end of the socket: the socket is reset if the
+        // master had not read everything.
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::BrokenPipe | ErrorKind::ConnectionReset
+            ) =>
+        {
+            0
+        }
         Err(error) => {
             eprintln!("this process cannot be a worker of a pool: {error}");
             FAILED

@@ -395,10 +395,12 @@ impl Control {
     /// cannot be used any more.
     async fn exchange(&mut self, command: &str) -> io::Result<io::Result<String>> {
         let line = format!("{command}\n");
-        match self.stream.get_mut().write_all(line.as_bytes()).await {
-            // A master that has closed the connection may have sent the reason before.
-            Err(error) if error.kind() != ErrorKind::BrokenPipe => return Err(error),
-            _ => {}
+        if let Err(error) = self.stream.get_mut().write_all(line.as_bytes()).await {
+            match error.kind() {
+                // A master that has closed the connection may have sent the reason before.
+                ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => {}
+                _ => return Err(error),
+            }
         }
         self.answer().await
     }

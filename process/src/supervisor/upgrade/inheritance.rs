@@ -127,8 +127,11 @@ impl Inheritance {
     /// serves nevertheless.
     pub(crate) fn ready(&self) -> io::Result<()> {
         match self.channel.send(&ToPredecessor::Ready, &[]) {
-            Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error),
-            _ => Ok(()),
+            Ok(()) => Ok(()),
+            Err(error) => match error.kind() {
+                ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => Ok(()),
+                _ => Err(error),
+            },
         }
     }
 
