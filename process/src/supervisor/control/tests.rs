@@ -7,6 +7,7 @@ use coreloop_runtime::time::sleep;
 use coreloop_runtime::{Runtime, runtime, spawn};
 use coreloop_test_support::deadline::{Deadline, yield_until};
 use coreloop_test_support::folder::Folder;
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::sync::Barrier;
 use std::thread;
@@ -563,4 +564,17 @@ async fn read_to_end(stream: &mut UnixStream, text: &mut String) {
 /// Returns how many files are left in the directory of a test.
 fn entries(folder: &Folder) -> usize {
     fs::read_dir(folder.as_path()).unwrap().count()
+}
+
+#[test]
+fn help_and_the_documentation_list_the_same_commands() {
+    let name = |line: &'static str| line.split_ascii_whitespace().next();
+    let of_help: BTreeSet<_> = HELP.lines().filter_map(name).collect();
+    let (_, table) = include_str!("client.rs").split_once("| request |").unwrap();
+    let (table, _) = table.split_once("# Status").unwrap();
+    let rows = table
+        .lines()
+        .filter_map(|line| line.strip_prefix("/// | `"));
+    let documented = rows.filter_map(|row| name(row.split('`').next()?));
+    assert_eq!(documented.collect::<BTreeSet<_>>(), of_help);
 }
