@@ -36,7 +36,7 @@ const MAX_ANSWER: u64 = 16 << 20;
 /// | `ready` | nothing: the answer is an error while new connections should go elsewhere | at once |
 /// | `reload` | replaces all workers | when all new workers serve, or one has failed |
 /// | `restart N` | replaces worker `N`, or starts it at once if it waits in back-off | when the new worker serves, or has failed |
-/// | `upgrade` | starts the program's file as a new master, which replaces this one | when the new master serves, or has failed and all is as before |
+/// | `upgrade` | starts the program's file as a new master, which replaces this one; if this one has just replaced another, once that has handed everything over | when the new master serves, or has failed and all is as before |
 /// | `scale N` | changes the number of workers to `N`, 1 to 1024 | when there are `N` workers, or a later request has set another number |
 /// | `reopen` | opens the log files again, and sends `USR1` to the workers | when the files of the master are open |
 /// | `stop` | drains the workers until the deadline, and ends | at once; a second `stop` ends the program at once |
