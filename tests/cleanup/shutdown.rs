@@ -22,6 +22,9 @@ use coreloop_test_support::on_drop::OnDrop;
 
 const SECOND: Duration = Duration::from_secs(1);
 
+/// Enough time for a cleanup that has to complete, on a slow machine and under Miri.
+const LONG: Duration = Duration::from_secs(60);
+
 /// Shuts down a runtime with a task that waits for ever, and that has `cleanup` to run.
 /// Returns whether the cleanup reached its end, and the report.
 fn at_shutdown(
@@ -60,7 +63,11 @@ fn works<F: Future<Output = ()> + 'static>(cleanup: impl Fn() -> F) {
 #[track_caller]
 fn works_with<F: Future<Output = ()> + 'static>(start_paused: bool, cleanup: impl Fn() -> F) {
     for by_bracket in [false, true] {
-        let runtime = Builder::new().start_paused(start_paused).build().unwrap();
+        let runtime = Builder::new()
+            .start_paused(start_paused)
+            .cleanup_budget(LONG)
+            .build()
+            .unwrap();
         let (done, report) = at_shutdown(runtime, by_bracket, cleanup());
         let at = format!("bracket: {by_bracket}, paused: {start_paused}: {report}");
         assert!(done, "{at}");
@@ -163,6 +170,7 @@ fn work_that_hangs_is_left_behind_and_reported() {
     for start_paused in [false, true] {
         let runtime = Builder::new()
             .start_paused(start_paused)
+            .cleanup_budget(LONG)
             .max_blocking_threads(2)
             .build()
             .unwrap();
