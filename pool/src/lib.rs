@@ -62,6 +62,7 @@ pub mod __jobs {
     pub use crate::pool::portable::{
         PortableCall, Returned, ended, function_of, functions, has_room, room, withdraw, workers,
     };
+    pub use coreloop_process::__pool::{beginning, shortened};
 }
 
 /// For the fuzz targets.

@@ -40,6 +40,7 @@ mod report;
 mod sockets;
 mod supervisor;
 mod sys;
+mod text;
 mod worker;
 
 pub use account::Account;
@@ -70,4 +71,5 @@ pub mod __pool {
     pub use crate::supervisor::policy::{Backoff, max_failed_starts};
     pub use crate::supervisor::program::{program_at, same_program};
     pub use crate::sys::resident;
+    pub use crate::text::{beginning, shortened};
 }

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use coreloop_pool::__jobs::beginning;
+
 use super::{Malformed, OVERHEAD, Parser};
 use crate::error::{Error, Kind};
 
@@ -127,16 +129,11 @@ impl Response<Vec<u8>> {
     }
 
     fn error(error: &Error, max: usize) -> Self {
-        let mut text = error.to_string();
+        let text = error.to_string();
         let max = max.saturating_add(OVERHEAD - RESPONSE_HEADER);
-        let mut length = text.len().min(MAX_TEXT).min(max);
-        while !text.is_char_boundary(length) {
-            length -= 1;
-        }
-        text.truncate(length);
         Self {
             status: status(error.kind()),
-            body: text.into_bytes(),
+            body: beginning(&text, MAX_TEXT.min(max)).into(),
         }
     }
 

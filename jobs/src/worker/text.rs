@@ -5,6 +5,7 @@
 
 use std::fmt::{self, Write};
 
+use coreloop_pool::__jobs::shortened;
 use serde::Deserialize;
 use serde::de::{Deserializer, EnumAccess, Error, MapAccess, SeqAccess, Visitor};
 
@@ -27,16 +28,8 @@ pub(super) fn of_err(result: &[u8]) -> String {
 }
 
 /// Cuts a text to the longest length.
-pub(super) fn cut(mut text: String) -> String {
-    if text.len() > LONGEST {
-        let mut end = LONGEST;
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        text.truncate(end);
-        text.push('…');
-    }
-    text
+pub(super) fn cut(text: String) -> String {
+    shortened(text, LONGEST)
 }
 
 /// An encoded `Result`, which is an `Err`.

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use coreloop_process::__pool::beginning;
+
 use super::panic_hook;
 use crate::frame::chunk::{self, Division, RESULT_HEADER};
 use crate::frame::{Header, Kind};
@@ -34,7 +36,7 @@ impl Calls {
         let called = panic_hook::catch(|| function.initialize(body));
         let result =
             called.unwrap_or_else(|message| Err(format!("the initializer panicked: {message}")));
-        result.map_err(|text| cut(&text).to_owned())
+        result.map_err(|text| beginning(&text, MAX_TEXT).to_owned())
     }
 
     /// Calls a function, and appends its result or the text of its failure to `frame`. Returns
@@ -135,18 +137,11 @@ pub(crate) fn conclude(
         }
     };
     frame.truncate(start);
-    frame.bytes.extend_from_slice(cut(&text).as_bytes());
+    frame
+        .bytes
+        .extend_from_slice(beginning(&text, MAX_TEXT).as_bytes());
     kind
 }
 
 /// The maximum length of the text of a failure.
 pub(crate) const MAX_TEXT: usize = 64 << 10;
-
-/// Cuts a text to the maximum length.
-fn cut(text: &str) -> &str {
-    let mut end = text.len().min(MAX_TEXT);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
-}

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::metrics::Change;
 use crate::report::Report;
+use crate::text::shortened;
 
 /// The contents of the first message to a worker: all that it needs to start. The worker's
 /// sockets come with it, in the order of `sockets`.
@@ -96,16 +97,8 @@ const MAX_ERROR: usize = 4096;
 
 /// Returns an error to be sent, shortened to its beginning if it is long: a message that is too
 /// long, or finds no room, would be lost as a whole.
-pub(crate) fn short_error(mut error: String) -> String {
-    if error.len() > MAX_ERROR {
-        let mut end = MAX_ERROR;
-        while !error.is_char_boundary(end) {
-            end -= 1;
-        }
-        error.truncate(end);
-        error.push('…');
-    }
-    error
+pub(crate) fn short_error(error: String) -> String {
+    shortened(error, MAX_ERROR)
 }
 
 /// A message from an old master to its successor: one `Sockets` message for each

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use super::name;
+use crate::text::beginning;
 
 /// The maximum number of series of a process.
 pub(super) const MAX_SERIES: usize = 1000;
@@ -143,12 +144,8 @@ impl Handle {
     }
 
     pub(super) fn set_help(&self, text: &str) {
-        let mut end = text.len().min(MAX_HELP);
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
         // The first text stays.
-        let _ = self.0.family.help.set(text[..end].to_owned());
+        let _ = self.0.family.help.set(beginning(text, MAX_HELP).to_owned());
     }
 
     #[track_caller]
