@@ -255,7 +255,12 @@ impl Received {
     fn fill(&mut self, socket: &OwnedFd) -> io::Result<usize> {
         let mut buffer = [0; 4096];
         let mut buffers = [IoSliceMut::new(&mut buffer)];
-        let (count, descriptors) = read_with_fds(socket, &mut buffers, RecvFlags::empty())?;
+        let (count, descriptors) = match read_with_fds(socket, &mut buffers, RecvFlags::empty()) {
+            // The end, from a process that has not read everything. What it had sent was
+            // received before.
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(0),
+            read => read?,
+        };
         match descriptors.into_all() {
             Ok(none) if none.is_empty() => {}
             came => self.descriptors.push_back(came.ok()),
@@ -321,6 +326,10 @@ fn send<M: Serialize>(
     let sent = loop {
         match send_with_fds(socket, &buffers, descriptors, SendFlags::DONTWAIT) {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            // The other end was closed before it was read to its end.
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => {
+                return Err(ErrorKind::BrokenPipe.into());
+            }
             sent => break sent?,
         }
     };

@@ -33,6 +33,23 @@ fn messages_keep_their_boundaries_and_their_descriptors() {
     assert!(other.receive::<String>().unwrap().is_none());
 }
 
+/// The kernel resets a socket whose other end was closed before it had read everything.
+#[test]
+fn an_end_that_was_closed_unread_is_closed_as_any_other() {
+    let closed_unread = || {
+        let (mut one, other) = Channel::pair().unwrap();
+        one.send(&"unread".to_owned(), &[]).unwrap();
+        other.send(&"last".to_owned(), &[]).unwrap();
+        drop(other);
+        let (last, _) = one.receive::<String>().unwrap().unwrap();
+        assert_eq!(last, "last");
+        one
+    };
+    assert!(closed_unread().receive::<String>().unwrap().is_none());
+    let error = closed_unread().send(&"late".to_owned(), &[]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+}
+
 #[test]
 fn sending_to_a_peer_that_does_not_read_fails_and_does_not_block() {
     let (one, _other) = Channel::pair().unwrap();

@@ -85,10 +85,6 @@ impl Attempt {
             },
             Poll::Ready(Ok(Some((ToPredecessor::Failed { error }, _)))) => error,
             Poll::Ready(Ok(None)) => ready!(self.poll_close(cx))?,
-            // The process has ended without reading its messages.
-            Poll::Ready(Err(error)) if error.kind() == ErrorKind::ConnectionReset => {
-                ready!(self.poll_close(cx))?
-            }
             Poll::Ready(Err(error)) => error.to_string(),
             Poll::Pending => ready!(self.poll_end(cx))?.to_string(),
         };

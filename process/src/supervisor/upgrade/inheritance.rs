@@ -127,11 +127,8 @@ impl Inheritance {
     /// serves nevertheless.
     pub(crate) fn ready(&self) -> io::Result<()> {
         match self.channel.send(&ToPredecessor::Ready, &[]) {
-            Ok(()) => Ok(()),
-            Err(error) => match error.kind() {
-                ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => Ok(()),
-                _ => Err(error),
-            },
+            Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error),
+            _ => Ok(()),
         }
     }
 
