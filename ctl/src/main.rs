@@ -53,11 +53,9 @@ fn main() -> ExitCode {
     match answer {
         Ok(text) => {
             if !options.json {
-                let lines = text.split_inclusive('\n').map(|line| {
-                    let (line, end) = line.split_at(line.trim_end_matches('\n').len());
-                    printable(line) + end
-                });
-                write(io::stdout(), &lines.collect::<String>());
+                let lines = text.split_terminator('\n');
+                let text: String = lines.map(|line| printable(line) + "\n").collect();
+                write(io::stdout(), &text);
             }
             ExitCode::SUCCESS
         }
