@@ -133,14 +133,10 @@ fn read(path: &str) -> String {
 
 /// Returns the language and the text of each fenced block.
 fn blocks(text: &str) -> Vec<(&str, &str)> {
-    let mut parts = text.split("```");
-    parts.next();
-    let mut blocks = Vec::new();
-    while let Some(block) = parts.next() {
-        blocks.push(block.split_once('\n').unwrap());
-        parts.next();
-    }
+    let blocks = text.split("```").skip(1).step_by(2);
     blocks
+        .map(|block| block.split_once('\n').unwrap())
+        .collect()
 }
 
 fn number_after(text: &str, name: &str) -> u64 {

@@ -337,10 +337,10 @@ fn examples() -> Vec<(String, String)> {
 }
 
 fn collect(folder: &Path, paths: &mut Vec<PathBuf>) {
-    let from = paths.len();
-    collect_all(folder, paths);
-    let rust = paths.split_off(from).into_iter();
-    paths.extend(rust.filter(|path| path.extension().is_some_and(|extension| extension == "rs")));
+    let mut all = Vec::new();
+    collect_all(folder, &mut all);
+    let is_rust = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "rs");
+    paths.extend(all.into_iter().filter(is_rust));
 }
 
 /// Collects the files of each kind in the folder and below it.

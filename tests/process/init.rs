@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 
@@ -112,9 +112,7 @@ fn a_stop_during_an_upgrade_stops_both_masters() {
     let Some((mut container, app, address)) = start(&["--workers=1"]) else {
         return;
     };
-    let mut client = connect(address);
-    exchange(&mut client, b"1");
-    client.write_all(b"s").unwrap();
+    let _client = hold_worker(address);
     app.ask("upgrade").unwrap();
     kill_process(container.init(), Signal::TERM).unwrap();
     assert_eq!(container.master.end().code(), Some(0));
@@ -126,9 +124,7 @@ fn signals_during_an_upgrade_reach_the_new_master() {
     let Some((mut container, app, address)) = start(&["--workers=1", "--drain=60000"]) else {
         return;
     };
-    let mut client = connect(address);
-    exchange(&mut client, b"1");
-    client.write_all(b"s").unwrap();
+    let client = hold_worker(address);
     app.ask("upgrade").unwrap();
     container.master.line("has taken over");
     container.master.ready(1);
@@ -158,9 +154,7 @@ fn signals_reach_the_new_master_while_the_old_one_waits_for_its_last_client() {
     let Some((mut container, app, address)) = start(&["--workers=1", "--drain=60000"]) else {
         return;
     };
-    let mut client = connect(address);
-    exchange(&mut client, b"1");
-    client.write_all(b"s").unwrap();
+    let client = hold_worker(address);
     let mut deaf = UnixStream::connect(app.control()).unwrap();
     deaf.set_nonblocking(true).unwrap();
     wait_until(|| deaf.write(b"help\n").is_err());
@@ -173,6 +167,14 @@ fn signals_reach_the_new_master_while_the_old_one_waits_for_its_last_client() {
     container.master.line("all workers were replaced");
     kill_process(container.init(), Signal::TERM).unwrap();
     assert_eq!(container.master.end().code(), Some(0));
+}
+
+/// Returns a connection that keeps its worker from ending.
+fn hold_worker(address: SocketAddr) -> TcpStream {
+    let mut client = connect(address);
+    exchange(&mut client, b"1");
+    client.write_all(b"s").unwrap();
+    client
 }
 
 struct Container {

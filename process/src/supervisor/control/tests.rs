@@ -92,39 +92,33 @@ fn a_client_with_a_line_without_end_is_disconnected() {
 /// Each piece of the answer was searched again with all before it, for minutes.
 #[test]
 fn an_answer_without_a_line_end_is_refused_after_the_longest_line() {
-    let folder = Folder::new();
-    let path = folder.path("endless");
-    let listener = net::UnixListener::bind(&path).unwrap();
-    let server = thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        let piece = [b'a'; 64 << 10];
-        while stream.write_all(&piece).is_ok() {}
-    });
-    Runtime::new().unwrap().block_on(async {
-        let mut control = Control::connect(&path).await.unwrap();
-        let error = control.status().await.unwrap_err();
-        assert_eq!(error.to_string(), "the answer does not end");
-    });
-    server.join().unwrap();
+    let error = error_of_an_endless_answer(&[b'a'; 64 << 10], None);
+    assert_eq!(error.to_string(), "the answer does not end");
 }
 
 /// The answer is far from its longest length when the time has passed.
 #[test]
 fn an_answer_that_does_not_end_is_given_up_after_the_limit() {
+    let error = error_of_an_endless_answer(b"\n", Some(Duration::from_millis(1)));
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
+}
+
+/// Returns the error of a request that is answered by these bytes again and again.
+fn error_of_an_endless_answer(piece: &'static [u8], limit: Option<Duration>) -> io::Error {
     let folder = Folder::new();
-    let path = folder.path("slow");
+    let path = folder.path("endless");
     let listener = net::UnixListener::bind(&path).unwrap();
     let server = thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
-        while stream.write_all(b"\n").is_ok() {}
+        while stream.write_all(piece).is_ok() {}
     });
-    Runtime::new().unwrap().block_on(async {
+    let error = Runtime::new().unwrap().block_on(async {
         let mut control = Control::connect(&path).await.unwrap();
-        control.set_timeout(Some(Duration::from_millis(1)));
-        let error = control.status().await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        control.set_timeout(limit);
+        control.status().await.unwrap_err()
     });
     server.join().unwrap();
+    error
 }
 
 #[test]
