@@ -4,13 +4,14 @@
 #![cfg(all(target_os = "linux", not(miri)))]
 
 use std::env;
-use std::io::{self, Write};
+use std::io;
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
 use coreloop::net::{TcpListener, TcpStream};
 use coreloop::task::spawn_blocking;
 use coreloop::{block_on, spawn};
+use coreloop_test_support::skip::skipped;
 use futures_lite::future::or;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
@@ -32,9 +33,7 @@ fn has_descriptors() -> bool {
 #[test]
 fn ten_thousand_connections_are_open_and_served() {
     if !has_descriptors() {
-        // Written directly, because the test harness captures the output of `eprintln!`.
-        let skipped = "SKIPPED: this process may not open 10000 connections (ulimit -Hn)";
-        writeln!(io::stderr(), "{skipped}").unwrap();
+        skipped("this process may not open 10000 connections (ulimit -Hn)");
         return;
     }
     block_on(async {

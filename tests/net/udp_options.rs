@@ -7,6 +7,7 @@ use std::time::Duration;
 use coreloop::block_on;
 use coreloop::net::UdpSocket;
 use coreloop::time::timeout;
+use coreloop_test_support::skip::skipped;
 
 #[test]
 fn options_are_set_and_read() {
@@ -42,7 +43,7 @@ fn options_are_set_and_read() {
 fn options_of_ipv6_are_set_and_read() {
     block_on(async {
         let Ok(socket) = UdpSocket::bind("[::1]:0").await else {
-            eprintln!("SKIPPED: this machine has no IPv6");
+            skipped("this machine has no IPv6");
             return;
         };
         socket.set_multicast_loop_v6(false).unwrap();
@@ -69,13 +70,13 @@ fn members_of_a_group_receive() {
         let member = UdpSocket::bind("0.0.0.0:0").await.unwrap();
         let port = member.local_addr().unwrap().port();
         if let Err(error) = member.join_multicast_v4(group, Ipv4Addr::LOCALHOST) {
-            eprintln!("SKIPPED: no multicast here: {error}");
+            skipped(format_args!("no multicast here: {error}"));
             return;
         }
         let sender = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         sender.set_multicast_if_v4(Ipv4Addr::LOCALHOST).unwrap();
         if let Err(error) = sender.send_to(b"all", (group, port)).await {
-            eprintln!("SKIPPED: no multicast here: {error}");
+            skipped(format_args!("no multicast here: {error}"));
             return;
         }
         // The timeout only turns a hang into a failure.

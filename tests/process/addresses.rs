@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Display;
-use std::io::{self, ErrorKind, Write};
+use std::io::{ErrorKind, Write};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 
 use coreloop::process::{SocketOptions, Supervisor};
@@ -14,6 +14,7 @@ use coreloop_test_support::process::master::{App, Master, ask_on, ask_worker};
 use coreloop_test_support::process::storm::Storm;
 use coreloop_test_support::process::supervised::Server;
 use coreloop_test_support::program::{connect, exchange};
+use coreloop_test_support::skip::skipped;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Returns addresses of this host: of both families, if it has IPv6.
@@ -22,9 +23,7 @@ fn addresses() -> Vec<IpAddr> {
     if TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok() {
         addresses.push(Ipv6Addr::LOCALHOST.into());
     } else {
-        // Not `eprintln`, whose output is shown only if the test fails.
-        let line = "SKIPPED: this host has no IPv6, so only addresses of IPv4 are tested\n";
-        let _ = io::stderr().write_all(line.as_bytes());
+        skipped("this host has no IPv6, so only addresses of IPv4 are tested");
         addresses.push([127, 0, 0, 3].into());
     }
     addresses

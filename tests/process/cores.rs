@@ -9,6 +9,7 @@ use std::process::{self, Command};
 
 use coreloop_test_support::deadline::wait_until;
 use coreloop_test_support::process::master::{App, Master, ask_worker};
+use coreloop_test_support::skip::skipped;
 
 /// A group of processes that have the time of one core, which may be of any cores.
 struct Group(PathBuf);
@@ -68,7 +69,7 @@ fn workers_with_a_quota_of_time_may_run_on_any_core() {
     let group = match Group::new("quota") {
         Ok(group) => group,
         Err(error) => {
-            eprintln!("SKIPPED: there can be no group with a quota: {error}");
+            skipped(format_args!("there can be no group with a quota: {error}"));
             return;
         }
     };

@@ -8,13 +8,13 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::{env, thread};
+use std::thread;
 
 use coreloop_test_support::deadline::wait_until;
 use coreloop_test_support::folder::Folder;
 use coreloop_test_support::process::master::{App, Master};
 use coreloop_test_support::program::{connect, exchange, program};
-use coreloop_test_support::server_process::free_port;
+use coreloop_test_support::server_process::{find, free_port};
 use rustix::process::Signal;
 
 /// The example, in a folder that has the place of `/run/echo` and of `/var/log/echo`.
@@ -116,7 +116,7 @@ fn deployed_echo_serves_is_ready_and_stops() {
 /// writes to the new one.
 #[test]
 fn logrotate_loses_no_line() {
-    let Some(logrotate) = tool("logrotate", "its file is not used") else {
+    let Some(logrotate) = find("logrotate", &["/usr/sbin".into()]) else {
         return;
     };
     let echo = Echo::start();
@@ -166,7 +166,7 @@ fn logrotate_loses_no_line() {
 /// Each unit alone, and with each of its drop-ins.
 #[test]
 fn systemd_accepts_the_units() {
-    let Some(analyze) = tool("systemd-analyze", "the units are not checked") else {
+    let Some(analyze) = find("systemd-analyze", &[]) else {
         return;
     };
     let said = succeeds(Command::new(&analyze).arg("--version"));
@@ -208,7 +208,7 @@ fn systemd_accepts_the_units() {
 
 #[test]
 fn prometheus_accepts_its_file() {
-    let Some(promtool) = tool("promtool", "prometheus.yml is not checked") else {
+    let Some(promtool) = find("promtool", &[]) else {
         return;
     };
     let path = folder().join("prometheus.yml");
@@ -228,20 +228,4 @@ fn succeeds(command: &mut Command) -> Output {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {said}");
     output
-}
-
-/// Returns the path of a program. If it is not installed, prints what is not tested.
-fn tool(name: &str, so: &str) -> Option<PathBuf> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let found = env::split_paths(&path)
-        // Debian has some in folders for the administrator.
-        .chain(["/usr/sbin".into(), "/sbin".into()])
-        .map(|folder| folder.join(name))
-        .find(|file| file.is_file());
-    if found.is_none() {
-        // Written directly, because the harness hides the output of tests that succeed.
-        let line = format!("SKIPPED: {name} is not installed, so {so}\n");
-        drop(std::io::stderr().write_all(line.as_bytes()));
-    }
-    found
 }

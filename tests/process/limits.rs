@@ -8,6 +8,7 @@ use std::process::Command;
 use coreloop_test_support::deadline::wait_until;
 use coreloop_test_support::process::master::{App, Master, ask_on, ask_worker, worker_at};
 use coreloop_test_support::program::connect;
+use coreloop_test_support::skip::skipped;
 use rustix::process::getuid;
 
 /// A user that every system has.
@@ -56,7 +57,7 @@ fn workers_inherit_the_limit_that_the_master_has_raised() {
     if can_raise.status.success() {
         assert_eq!(run(&["--open-files", "300"]), "300/300");
     } else {
-        eprintln!("SKIPPED: only root can raise the hard limit, and not in each container");
+        skipped("only root can raise the hard limit, and not in each container");
     }
 }
 
@@ -64,7 +65,7 @@ fn workers_inherit_the_limit_that_the_master_has_raised() {
 #[test]
 fn the_limit_is_raised_before_sockets_are_bound() {
     if !getuid().is_root() {
-        eprintln!("SKIPPED: only root can change the user of a process");
+        skipped("only root can change the user of a process");
         return;
     }
     let app = App::of("process_confined");
@@ -82,7 +83,7 @@ fn the_limit_is_raised_before_sockets_are_bound() {
 #[test]
 fn a_user_cannot_raise_the_hard_limit() {
     if !getuid().is_root() {
-        eprintln!("SKIPPED: only root can start a process of another user");
+        skipped("only root can start a process of another user");
         return;
     }
     let app = App::of("process_confined");
@@ -125,7 +126,7 @@ fn a_worker_that_exceeds_its_address_space_ends_alone() {
 #[test]
 fn a_limit_that_cannot_be_set_ends_the_worker_with_the_reason() {
     if !getuid().is_root() {
-        eprintln!("SKIPPED: only root can start a process of another user");
+        skipped("only root can start a process of another user");
         return;
     }
     let app = App::of("process_confined");

@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use coreloop_test_support::deadline::wait_until;
 use coreloop_test_support::process::master::{App, Master, ask_on, ask_worker, worker_at};
 use coreloop_test_support::program::{PATIENCE, connect, exchange};
+use coreloop_test_support::server_process::find;
 use rustix::process::{Signal, kill_process};
 
 /// The workers send no heartbeats, so each number was sent because it was asked for.
@@ -275,11 +276,7 @@ fn health_and_metrics_are_served_over_http_through_upgrades() {
 /// A probe was answered only when the time of the silent clients had passed.
 #[test]
 fn silent_clients_of_the_http_server_make_room_for_others() {
-    let app = App::new();
-    let mut master = Master::start(app.command(&["--workers=1", "--observe=127.0.0.1:0"]));
-    let observed = observed(&mut master);
-    master.address();
-    master.ready(1);
+    let (app, mut master, observed) = start_observed();
     let silent: Vec<_> = (0..33)
         .map(|_| TcpStream::connect(observed).unwrap())
         .collect();
@@ -305,11 +302,7 @@ fn silent_clients_of_the_http_server_make_room_for_others() {
 /// The new master could not bind the address of the old one, or a client was refused meanwhile.
 #[test]
 fn no_client_of_the_http_server_is_refused_during_upgrades() {
-    let app = App::new();
-    let mut master = Master::start(app.command(&["--workers=1", "--observe=127.0.0.1:0"]));
-    let observed = observed(&mut master);
-    master.address();
-    master.ready(1);
+    let (app, mut master, observed) = start_observed();
     for _ in 0..2 {
         let before = app.master();
         std::thread::scope(|scope| {
@@ -379,6 +372,16 @@ fn after_the_drain_delay_the_workers_drain() {
     (&client).read_to_string(&mut answer).unwrap();
     assert_eq!(answer, "waited\n");
     assert!(master.end().success());
+}
+
+/// Starts an app with one worker, and returns the address of its HTTP server too.
+fn start_observed() -> (App, Master, SocketAddr) {
+    let app = App::new();
+    let mut master = Master::start(app.command(&["--workers=1", "--observe=127.0.0.1:0"]));
+    let observed = observed(&mut master);
+    master.address();
+    master.ready(1);
+    (app, master, observed)
 }
 
 fn observed(master: &mut Master) -> SocketAddr {
@@ -455,16 +458,16 @@ fn parse(text: &str) -> BTreeMap<String, f64> {
 
 /// Checks metrics in the older format by the program of Prometheus, if it is installed.
 fn check_with_promtool(text: &str) {
-    let promtool = Command::new("promtool")
+    let Some(promtool) = find("promtool", &[]) else {
+        return;
+    };
+    let mut promtool = Command::new(promtool)
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .spawn();
-    let Ok(mut promtool) = promtool else {
-        eprintln!("SKIPPED: promtool is not installed, so the text was not checked by it");
-        return;
-    };
+        .spawn()
+        .unwrap();
     let mut stdin = promtool.stdin.take().unwrap();
     stdin.write_all(text.as_bytes()).unwrap();
     drop(stdin);

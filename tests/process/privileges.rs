@@ -11,6 +11,7 @@ use std::process::Command;
 
 use coreloop_test_support::deadline::wait_until;
 use coreloop_test_support::process::master::{App, Master, ask_worker, await_end};
+use coreloop_test_support::skip::skipped;
 use rustix::process::{Pid, Signal, getuid, kill_process};
 
 /// A user that every system has. The numbers of its group differ.
@@ -20,7 +21,7 @@ const NOBODY: u32 = 65_534;
 fn is_root() -> bool {
     let is_root = getuid().is_root();
     if !is_root {
-        eprintln!("SKIPPED: only root can change the user of a process");
+        skipped("only root can change the user of a process");
     }
     is_root
 }
@@ -328,7 +329,7 @@ fn workers_of_a_privileged_port_can_be_added() {
     }
     let Some(port) = (512..1024).find(|&port| TcpListener::bind(("127.0.0.1", port)).is_ok())
     else {
-        eprintln!("SKIPPED: no port below 1024 is free");
+        skipped("no port below 1024 is free");
         return;
     };
     let app = app();

@@ -8,6 +8,7 @@ use coreloop::io::Async;
 use coreloop::runtime::{Builder, Runtime, metrics};
 use coreloop::task::{consume_budget, yield_now};
 use coreloop::{spawn, time};
+use coreloop_test_support::skip::skipped;
 
 #[test]
 fn a_new_runtime_has_done_nothing() {
@@ -163,7 +164,7 @@ fn busy_duration_grows_while_the_thread_computes() {
     // The counts are zero or missing if the kernel was built without them.
     let counts = std::fs::read_to_string("/proc/thread-self/schedstat");
     if !counts.is_ok_and(|counts| !counts.starts_with("0 0 0")) {
-        eprintln!("SKIPPED: this kernel does not count the time of threads");
+        skipped("this kernel does not count the time of threads");
         return;
     }
     let runtime = Runtime::new().unwrap();

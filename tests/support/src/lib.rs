@@ -39,6 +39,7 @@ pub mod server_process;
 #[cfg(target_os = "linux")]
 pub mod silence;
 pub mod size;
+pub mod skip;
 pub mod standard_error;
 pub mod stop;
 pub mod trace;

@@ -9,6 +9,7 @@ use std::{env, thread};
 
 use crate::folder::Folder;
 use crate::program::PATIENCE;
+use crate::skip::skipped;
 
 /// A server process. Dropping it ends the process by its id, also when the test fails.
 pub struct Server {
@@ -87,8 +88,8 @@ pub fn free_port() -> u16 {
     listener.local_addr().expect("address").port()
 }
 
-/// Returns the path of a program. If it is not installed, prints which test is skipped and
-/// returns `None`.
+/// Returns the path of a program. If it is not installed, prints that the tests with it are
+/// skipped, and returns `None`.
 pub fn find(program: &str, also_in: &[PathBuf]) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let found = env::split_paths(&path)
@@ -96,11 +97,8 @@ pub fn find(program: &str, also_in: &[PathBuf]) -> Option<PathBuf> {
         .map(|folder| folder.join(program))
         .find(|file| Path::is_file(file));
     if found.is_none() {
-        // Written directly, because the harness hides the output of tests that succeed.
-        let line = format!("SKIPPED: {program} is not installed, so its client is not tested\n");
-        drop(std::io::Write::write_all(
-            &mut std::io::stderr(),
-            line.as_bytes(),
+        skipped(format_args!(
+            "{program} is not installed, so the tests with it did not run"
         ));
     }
     found

@@ -1,10 +1,10 @@
 //! Names with several addresses on the loopback, and ports that are in use.
 
 use std::cell::RefCell;
-use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 
 use super::*;
+use coreloop_test_support::skip::skipped;
 
 fn every(names: &[&str]) -> io::Result<Vec<SocketGroup>> {
     let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
@@ -43,9 +43,7 @@ fn each_address_has_a_group_and_port_0_is_one_port_for_all() {
 #[test]
 fn a_wildcard_of_each_family_can_be_bound_together() {
     if !has_ipv6() {
-        // Not `eprintln`, whose output is shown only if the test fails.
-        let line = "SKIPPED: this host has no IPv6, so no socket of both families is tested\n";
-        let _ = io::stderr().write_all(line.as_bytes());
+        skipped("this host has no IPv6, so no socket of both families is tested");
         return;
     }
     for names in [["0.0.0.0:0", "[::]:0"], ["[::]:0", "0.0.0.0:0"]] {

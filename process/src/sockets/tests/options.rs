@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use coreloop_test_support::deadline::wait_until;
+use coreloop_test_support::skip::skipped;
 use rustix::process::getuid;
 use socket2::SockRef;
 
@@ -86,7 +87,7 @@ fn any_time_is_accepted() {
 #[test]
 fn connections_wait_for_data_before_they_are_accepted() {
     if !SOCKET_PER_SLOT {
-        eprintln!("SKIPPED: only Linux has the option");
+        skipped("only Linux has the option");
         return;
     }
     let options = SocketOptions::new().defer_accept(Duration::from_secs(3600));
@@ -148,7 +149,7 @@ fn a_long_path_has_its_permissions_too() {
 #[test]
 fn the_file_of_a_socket_has_its_owner() {
     if !getuid().is_root() {
-        eprintln!("SKIPPED: only root can give a file to another user");
+        skipped("only root can give a file to another user");
         return;
     }
     let folder = Folder::new();
