@@ -103,30 +103,36 @@ where
             Count::OneMore => current.saturating_add(1),
             Count::OneLess => current.saturating_sub(1),
         };
+        if let Err(why) = self.check_count(target) {
+            // A signal gets no answer.
+            if reply.is_closed() {
+                self.report_result(&Event::Scaled(Err(why)));
+            } else {
+                drop(reply.send(Err(why)));
+            }
+            return;
+        }
+        if target != current {
+            let why = format!("a later request has set the number of workers to {target}");
+            for earlier in self.scales.drain(..) {
+                drop(earlier.send(Err(why.clone())));
+            }
+        }
+        self.scales.push(reply);
+        self.fleet.scale(target, now);
+    }
+
+    /// Returns why there cannot be this number of workers, if there cannot.
+    fn check_count(&self, workers: u32) -> Result<(), String> {
+        if workers == 0 {
+            return Err("there must be at least one worker".to_owned());
+        }
         let max = self.options.confinement.max_workers();
-        let max = max.map(|max| max.max(self.options.count).max(current));
-        let why = match max {
-            _ if target == 0 => "there must be at least one worker".to_owned(),
-            Some(max) if target > max => {
-                format!("there may be at most {max} workers, see `max_workers`")
-            }
-            _ => {
-                if target != current {
-                    let why = format!("a later request has set the number of workers to {target}");
-                    for earlier in self.scales.drain(..) {
-                        drop(earlier.send(Err(why.clone())));
-                    }
-                }
-                self.scales.push(reply);
-                self.fleet.scale(target, now);
-                return;
-            }
-        };
-        // A signal gets no answer.
-        if reply.is_closed() {
-            self.report_result(&Event::Scaled(Err(why)));
-        } else {
-            drop(reply.send(Err(why)));
+        match max.map(|max| max.max(self.options.count).max(self.fleet.target())) {
+            Some(max) if workers > max => Err(format!(
+                "there may be at most {max} workers, see `max_workers`"
+            )),
+            _ => Ok(()),
         }
     }
 
@@ -238,8 +244,9 @@ where
                 self.fleet.replaced(Instant::now());
                 self.report(&Event::Upgraded(Ok(pid)));
                 self.refuse_requests("a new master has taken over: request it there");
-                let (signals, new) = (kept.iter().filter_map(signal_of), self.external.successor());
-                signals.for_each(|signal| new.signal(signal));
+                let new_master = self.external.successor();
+                let signals = kept.iter().filter_map(signal_of);
+                signals.for_each(|signal| new_master.signal(signal));
                 Ok(())
             }
             Err(mut why) => {
